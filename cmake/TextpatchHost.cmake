@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+# The library as part of an ordinary process: for unit tests and benchmarks.
+
+textpatch_read_sources(textpatch_host_sources core)
+# A process has memcpy and its kin from the C library, or from the sanitizer.
+list(FILTER textpatch_host_sources EXCLUDE REGEX "/asm/memory\\.asm$")
+
+# add_host_library(NAME OPTIONS…): a library to link to, of objects, since an archive would leave out what only the
+# tables refer to. At fixed addresses, because sites and records hold 32-bit displacements. Without a red zone, as any
+# code must be that has sites with calls. The tables are added to the host's own linker script.
+function(add_host_library name)
+    add_library(${name} OBJECT EXCLUDE_FROM_ALL ${textpatch_host_sources})
+    target_compile_options(${name} PUBLIC "$<$<COMPILE_LANGUAGE:C>:-O2;-g;-fno-pie;-mno-red-zone;${ARGN}>")
+    target_include_directories(${name} PUBLIC "${TEXTPATCH_DIR}/include" "${TEXTPATCH_DIR}/lib")
+    target_link_options(${name} PUBLIC
+        -no-pie ${ARGN} -L "${TEXTPATCH_DIR}/linker" -T "${TEXTPATCH_DIR}/linker/textpatch-host.ld")
+    set_property(TARGET ${name} APPEND PROPERTY INTERFACE_LINK_DEPENDS
+        "${TEXTPATCH_DIR}/linker/textpatch-host.ld" "${TEXTPATCH_DIR}/linker/textpatch.ld")
+endfunction()
+
+add_host_library(textpatch_host)

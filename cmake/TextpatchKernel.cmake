@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+# Kernels of this tree: the test kernel and the examples that share its platform.
+
+set(TEXTPATCH_KERNEL_MODEL kernel CACHE STRING "Code model of the kernels: kernel (-mcmodel=kernel) or pie (-fPIE)")
+set(TEXTPATCH_KERNEL_LINKER "" CACHE STRING "Linker of the kernels: bfd, lld, or empty for the compiler's own")
+option(TEXTPATCH_KERNEL_GC "Drop unreferenced sections from the kernels" ON)
+
+set(textpatch_kernel_c_options
+    -ffreestanding
+    -mno-red-zone
+    -mgeneral-regs-only
+    -fno-stack-protector
+    -fcf-protection=none)
+if(TEXTPATCH_KERNEL_MODEL STREQUAL "pie")
+    # PIE code at a fixed address: what a kernel is made of that relocates itself, without the relocating.
+    list(APPEND textpatch_kernel_c_options -fPIE -include textpatch/hidden.h)
+else()
+    list(APPEND textpatch_kernel_c_options -mcmodel=kernel -fno-pie)
+endif()
+set(textpatch_kernel_link_options
+    -nostdlib -static
+    LINKER:-z,max-page-size=4096
+    LINKER:--build-id=none)
+if(TEXTPATCH_KERNEL_LINKER)
+    list(APPEND textpatch_kernel_link_options -fuse-ld=${TEXTPATCH_KERNEL_LINKER})
+endif()
+if(TEXTPATCH_KERNEL_GC)
+    list(APPEND textpatch_kernel_c_options -ffunction-sections -fdata-sections)
+    list(APPEND textpatch_kernel_link_options LINKER:--gc-sections)
+endif()
+
+# add_textpatch_kernel(NAME SCRIPT file SOURCES files… [LIBRARIES targets…]): NAME.elf
+function(add_textpatch_kernel name)
+    cmake_parse_arguments(PARSE_ARGV 1 kernel "" "SCRIPT" "SOURCES;LIBRARIES")
+    cmake_path(ABSOLUTE_PATH kernel_SCRIPT)
+    add_executable(${name} ${kernel_SOURCES})
+    set_target_properties(${name} PROPERTIES
+        OUTPUT_NAME "${name}.elf"
+        LINK_DEPENDS "${kernel_SCRIPT}")
+    target_compile_options(${name} PRIVATE "$<$<COMPILE_LANGUAGE:C>:${textpatch_kernel_c_options}>")
+    target_link_options(${name} PRIVATE ${textpatch_kernel_link_options} -T "${kernel_SCRIPT}")
+    target_link_libraries(${name} PRIVATE textpatch ${kernel_LIBRARIES})
+endfunction()
+
+# The platform's files, for kernels that boot in both worlds.
+file(GLOB textpatch_platform_sources CONFIGURE_DEPENDS
+    "${CMAKE_CURRENT_SOURCE_DIR}/test-kernel/platform/*.c"
+    "${CMAKE_CURRENT_SOURCE_DIR}/test-kernel/platform/*.asm")
+set(textpatch_platform_dir "${CMAKE_CURRENT_SOURCE_DIR}/test-kernel/platform")
+set(textpatch_platform_script "${CMAKE_CURRENT_SOURCE_DIR}/test-kernel/kernel.ld")
+
+# add_platform_kernel(NAME SOURCES files…): a kernel on the platform, with the Xen PV op tables.
+function(add_platform_kernel name)
+    cmake_parse_arguments(PARSE_ARGV 1 kernel "" "" "SOURCES")
+    add_textpatch_kernel(${name}
+        SCRIPT "${textpatch_platform_script}"
+        SOURCES ${kernel_SOURCES} ${textpatch_platform_sources}
+        LIBRARIES textpatch_xen_pv)
+    target_include_directories(${name} PRIVATE "${textpatch_platform_dir}")
+endfunction()

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT
+# What the tests share. A test that ends with 77 was skipped, and its output says why.
+
+set(TEXTPATCH_SKIPPED 77)
+set(TEXTPATCH_BOOT "${CMAKE_CURRENT_SOURCE_DIR}/scripts/boot")
+
+# textpatch_add_test(NAME SECONDS COMMAND…)
+function(textpatch_add_test name seconds)
+    add_test(NAME ${name} COMMAND ${ARGN})
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${seconds} SKIP_RETURN_CODE ${TEXTPATCH_SKIPPED})
+endfunction()
+
+# textpatch_add_suites(KERNEL WORLD SUITES…): one test for each suite that the kernel is to run in that world
+function(textpatch_add_suites kernel world)
+    foreach(suite IN LISTS ARGN)
+        textpatch_add_test(kernel.${world}.${suite} 150
+            "${CMAKE_SOURCE_DIR}/scripts/run-suite" ${world} $<TARGET_FILE:${kernel}> ${suite})
+    endforeach()
+endfunction()

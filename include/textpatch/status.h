@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * textpatch/status.h: what a call of the library can answer.
+ *
+ * What it is for
+ *   No public function panics. Each returns an `enum tp_status`, and where a status is about a place in the
+ *   text, `tp_last_error()` (textpatch/engine.h) says which site, what stood there and what was expected.
+ *
+ * Example
+ *   enum tp_status status = tp_apply();
+ *   if (status != TP_OK)
+ *       kernel_panic(tp_status_text(status));
+ *
+ * Edge cases
+ *   A status other than TP_OK means that no byte of text was changed, with two exceptions, which their comments
+ *   name: TP_ERR_READ_BACK and TP_ERR_TEXT_DIFFERS (an audit's finding, which never writes).
+ */
+#ifndef TEXTPATCH_STATUS_H
+#define TEXTPATCH_STATUS_H
+
+#define TP_MUST_CHECK __attribute__((warn_unused_result))
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum tp_status {
+    TP_OK = 0,
+    /* The order of calls. */
+    TP_ERR_NOT_INITIALIZED,     /* a call before tp_init() */
+    TP_ERR_ALREADY_INITIALIZED, /* tp_init() twice */
+    TP_ERR_NOT_APPLIED,         /* tp_revert() with nothing to revert */
+    TP_ERR_IMAGE_KNOWN,         /* an image added twice */
+    TP_ERR_IMAGE_UNKNOWN,       /* an image that was never added, or was removed */
+    TP_ERR_IMAGE_IN_USE,        /* removal of an image whose keys another image's sites depend on */
+    TP_ERR_IMAGE_OVERLAP,       /* two images claim the same text */
+    TP_ERR_LIVE_WRITER_NEEDED,  /* more than one CPU runs: the boot writer must not be used */
+    /* The kernel's side. */
+    TP_ERR_BAD_ARGUMENT,
+    TP_ERR_PORT_HOOK_MISSING, /* tp_last_error()->hook names it */
+    TP_ERR_MAP_FAILED,        /* the port gave no writable alias */
+    /* The tables. */
+    TP_ERR_EMPTY_TABLE,          /* no record at all: most likely a linker script without the fragment's KEEP */
+    TP_ERR_RECORD_VERSION,       /* records emitted by headers of another version */
+    TP_ERR_UNKNOWN_KIND,
+    TP_ERR_UNKNOWN_FEATURE,
+    TP_ERR_UNKNOWN_KEY,          /* a site's cell has no key record: TP_OP() is missing for the slot */
+    TP_ERR_DUPLICATE_KEY,        /* two key records for one cell */
+    TP_ERR_SITE_LENGTH,          /* a length that the kind can't have */
+    TP_ERR_SITE_OUTSIDE_IMAGE,
+    TP_ERR_SITE_OVERLAP,
+    TP_ERR_NESTED_TOO_DEEP,
+    TP_ERR_FORM_OUTSIDE_IMAGE,   /* a replacement or an original's copy is not in its section */
+    TP_ERR_REPLACEMENT_TOO_LONG, /* longer than its site */
+    TP_ERR_BAD_INLINE,           /* an inline form that is no run of whole instructions, or can't be moved */
+    /* Instructions. */
+    TP_ERR_TRUNCATED_INSN, /* the bytes end inside an instruction */
+    TP_ERR_BAD_INSN,       /* no instruction, or longer than 15 bytes */
+    TP_ERR_OUT_OF_REACH,   /* a target farther away than the operand holds */
+    /* The text. */
+    TP_ERR_UNEXPECTED_BYTES, /* the text is not what the records say: nothing was written */
+    TP_ERR_READ_BACK,        /* the text did not take what was written: sites before this one have been changed */
+    TP_ERR_TEXT_DIFFERS,     /* audit: at least one site's bytes are not what the state says */
+    TP_STATUS_COUNT
+};
+
+/*
+ * The status as a phrase of English, never NULL; no line end.
+ * Context: any, needs no init. Returns a constant string.
+ */
+const char *tp_status_text(enum tp_status status);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

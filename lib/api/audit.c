@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Proof that the text matches the state, and the plan of what would change.
+ */
+#include <textpatch/engine.h>
+
+#include "api/walk.h"
+#include "render/render.h"
+#include "report.h"
+#include "site/site.h"
+
+struct audit {
+    void (*visit)(const struct tp_difference *, void *);
+    void *argument;
+    struct tp_error first; /* .status is TP_OK while nothing was found */
+};
+
+static void keep_first(struct audit *audit, const struct tp_difference *difference) {
+    struct tp_error *error = &audit->first;
+    if (error->status != TP_OK)
+        return;
+    *error = (struct tp_error){.status = TP_ERR_TEXT_DIFFERS,
+                               .image = difference->site.image->name,
+                               .key = difference->site.key,
+                               .site = difference->site.address,
+                               .length = difference->site.length};
+    error->shown = error->length < sizeof error->found ? error->length : (uint8_t)sizeof error->found;
+    for (unsigned i = 0; i < error->shown; i++) {
+        error->found[i] = difference->found[i];
+        error->expected[i] = difference->expected[i];
+    }
+}
+
+static bool text_differs(const uint8_t *text, const uint8_t *expected, unsigned length) {
+    for (unsigned i = 0; i < length; i++)
+        if (text[i] != expected[i])
+            return true;
+    return false;
+}
+
+static enum tp_status audit_place(struct audit *audit, const struct tp_image *image, uint32_t place) {
+    uint8_t expected[TP_SITE_LENGTH_MAX], form;
+    struct tp_difference difference = {.found = (const uint8_t *)tp_site_address(&image->sites[place]),
+                                       .expected = expected};
+    enum tp_status status = tp_render(image, place, tp_shown_view_of(image), expected, &form);
+    if (status != TP_OK || !text_differs(difference.found, expected, image->sites[place].length))
+        return status;
+    tp_fill_info(image, place, &difference.site);
+    keep_first(audit, &difference);
+    if (audit->visit)
+        audit->visit(&difference, audit->argument);
+    return TP_OK;
+}
+
+enum tp_status tp_audit(void (*visit)(const struct tp_difference *, void *), void *argument) {
+    struct audit audit = {.visit = visit, .argument = argument};
+    if (!tp_registry.initialized)
+        return tp_fail_with(TP_ERR_NOT_INITIALIZED);
+    for (const struct tp_image *image = tp_registry.images; image; image = image->next) {
+        for (uint32_t place = 0; place < image->place_count; place++) {
+            if (image->sites[place].detail & TP_DETAIL_NESTED)
+                continue;
+            enum tp_status status = audit_place(&audit, image, place);
+            if (status != TP_OK)
+                return status;
+        }
+    }
+    return audit.first.status == TP_OK ? TP_OK : tp_fail(&audit.first);
+}
+
+struct plan {
+    bool (*visit)(const struct tp_edit_info *, void *);
+    void *argument;
+    bool ended;
+};
+
+static enum tp_status plan_edit(const struct tp_walk *walk, const struct tp_image *image, uint32_t place,
+                                const struct tp_edit *edit, uint8_t new_form) {
+    struct plan *plan = walk->argument;
+    struct tp_edit_info info = {
+        .new_form = new_form, .old_bytes = edit->old_bytes, .new_bytes = edit->new_bytes};
+    enum tp_status status = plan->ended ? TP_OK : tp_check_edit(edit);
+    if (status != TP_OK || plan->ended)
+        return status;
+    tp_fill_info(image, place, &info.site);
+    plan->ended = !plan->visit(&info, plan->argument);
+    return TP_OK;
+}
+
+static enum tp_status plan_run(const struct tp_walk *walk, const struct tp_run *run, const uint32_t *entries,
+                               uint32_t count) {
+    uint8_t old_bytes[TP_TEMPLATE_MAX], new_bytes[TP_TEMPLATE_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        uintptr_t address = tp_site_address(&run->image->sites[entries[i]]);
+        const struct tp_edit edit = {address, old_bytes, new_bytes, run->old_form.length, run->key};
+        tp_place_template(&run->old_form, address, old_bytes);
+        tp_place_template(&run->new_form, address, new_bytes);
+        enum tp_status status = plan_edit(walk, run->image, entries[i], &edit, run->new_form.form);
+        if (status != TP_OK)
+            return status;
+    }
+    return TP_OK;
+}
+
+enum tp_status tp_plan(bool (*visit)(const struct tp_edit_info *, void *), void *argument) {
+    struct plan plan = {visit, argument, false};
+    const struct tp_walk walk = {
+        .to = TP_VIEW_WANTED, .argument = &plan, .edit = plan_edit, .run = plan_run};
+    if (!tp_registry.initialized)
+        return tp_fail_with(TP_ERR_NOT_INITIALIZED);
+    if (!visit)
+        return tp_fail_with(TP_ERR_BAD_ARGUMENT);
+    if (!tp_registry.images)
+        return tp_fail_with(TP_ERR_EMPTY_TABLE);
+    tp_latch_state();
+    for (const struct tp_image *image = tp_registry.images; image; image = image->next) {
+        enum tp_status status = tp_walk_image(&walk, image);
+        if (status != TP_OK || plan.ended)
+            return status;
+    }
+    return TP_OK;
+}

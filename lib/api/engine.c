@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Start, end, and the state that is in no key.
+ */
+#include <textpatch/engine.h>
+
+#include "port.h"
+#include "report.h"
+#include "site/registry.h"
+
+enum tp_status tp_init(const struct tp_port *port) {
+    if (tp_registry.initialized)
+        return tp_fail_with(TP_ERR_ALREADY_INITIALIZED);
+    tp_forget_errors();
+    enum tp_status status = tp_take_port(port);
+    if (status != TP_OK)
+        return status;
+    tp_registry.images = NULL;
+    tp_registry.others_run = false;
+    tp_detect_features(&tp_registry.wanted);
+    tp_registry.initialized = true;
+    return TP_OK;
+}
+
+enum tp_status tp_finish(void) {
+    if (!tp_registry.initialized)
+        return tp_fail_with(TP_ERR_NOT_INITIALIZED);
+    tp_registry.initialized = false;
+    tp_registry.images = NULL;
+    return tp_take_port(NULL);
+}
+
+static enum tp_status change_feature(uint16_t feature, bool set) {
+    if (!tp_registry.initialized)
+        return tp_fail_with(TP_ERR_NOT_INITIALIZED);
+    if (!tp_feature_exists(feature) || feature == TP_FEATURE_ALWAYS || feature == TP_FEATURE_NEVER)
+        return tp_fail(&(struct tp_error){.status = TP_ERR_UNKNOWN_FEATURE, .value = feature});
+    uint32_t *word = &tp_registry.wanted.features[feature / 32], bit = 1u << feature % 32;
+    *word = set ? *word | bit : *word & ~bit;
+    return TP_OK;
+}
+
+enum tp_status tp_feature_set(uint16_t feature) {
+    return change_feature(feature, true);
+}
+
+enum tp_status tp_feature_clear(uint16_t feature) {
+    return change_feature(feature, false);
+}
+
+bool tp_feature_test(uint16_t feature) {
+    return tp_feature_exists(feature) && tp_state_has(&tp_registry.wanted, feature);
+}
+
+enum tp_status tp_set_cpu_count(unsigned count) {
+    if (count == 0)
+        return tp_fail_with(TP_ERR_BAD_ARGUMENT);
+    return change_feature(TP_FEATURE_ONE_CPU, count == 1);
+}
+
+enum tp_status tp_cpus_running(bool running) {
+    if (!tp_registry.initialized)
+        return tp_fail_with(TP_ERR_NOT_INITIALIZED);
+    tp_registry.others_run = running;
+    return TP_OK;
+}

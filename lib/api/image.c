@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Images: adding, which validates all before it links the image in, and removing.
+ */
+#include <textpatch/engine.h>
+
+#include "report.h"
+#include "site/order.h"
+#include "site/registry.h"
+#include "site/site.h"
+#include "site/validate.h"
+
+/* From linker/textpatch.ld; weak, so that an object without the fragment links and is told so at run time. */
+#define TABLE(type, name) extern type name[] __attribute__((weak, visibility("hidden")))
+TABLE(struct tp_site, __tp_sites);
+TABLE(struct tp_site, __tp_sites_end);
+TABLE(struct tp_key, __tp_keys);
+TABLE(struct tp_key, __tp_keys_end);
+TABLE(struct tp_inline, __tp_inlines);
+TABLE(struct tp_inline, __tp_inlines_end);
+TABLE(const uint8_t, __tp_originals);
+TABLE(const uint8_t, __tp_originals_end);
+TABLE(const uint8_t, __tp_replacements);
+TABLE(const uint8_t, __tp_replacements_end);
+TABLE(uint32_t, __tp_index);
+
+static uint32_t count_entries(const void *first, const void *end, size_t size) {
+    return (uint32_t)(((uintptr_t)end - (uintptr_t)first) / size);
+}
+
+void tp_kernel_image(struct tp_image *image, const void *text_start, const void *text_end) {
+    *image = (struct tp_image){
+        .name = "kernel",
+        .text_start = (uintptr_t)text_start,
+        .text_end = (uintptr_t)text_end,
+        .sites = __tp_sites,
+        .site_count = count_entries(__tp_sites, __tp_sites_end, sizeof(struct tp_site)),
+        .keys = __tp_keys,
+        .key_count = count_entries(__tp_keys, __tp_keys_end, sizeof(struct tp_key)),
+        .inlines = __tp_inlines,
+        .inline_count = count_entries(__tp_inlines, __tp_inlines_end, sizeof(struct tp_inline)),
+        .originals = __tp_originals,
+        .originals_end = __tp_originals_end,
+        .replacements = __tp_replacements,
+        .replacements_end = __tp_replacements_end,
+        .index = __tp_index,
+    };
+}
+
+static enum tp_status fail_image(const struct tp_image *image, enum tp_status status) {
+    return tp_fail(&(struct tp_error){.status = status, .image = image->name});
+}
+
+static enum tp_status check_against_others(const struct tp_image *image) {
+    for (const struct tp_image *other = tp_registry.images; other; other = other->next) {
+        if (other == image)
+            return fail_image(image, TP_ERR_IMAGE_KNOWN);
+        if (image->text_start < other->text_end && other->text_start < image->text_end)
+            return tp_fail(&(struct tp_error){
+                .status = TP_ERR_IMAGE_OVERLAP, .image = image->name, .value = other->text_start});
+        for (uint32_t i = 0; i < image->key_count; i++)
+            if (tp_find_key(tp_key_cell(&image->keys[i])))
+                return tp_fail(&(struct tp_error){.status = TP_ERR_DUPLICATE_KEY,
+                                                  .image = image->name,
+                                                  .key = tp_key_name(&image->keys[i]),
+                                                  .value = tp_key_cell(&image->keys[i])});
+    }
+    return TP_OK;
+}
+
+static bool is_sane(const struct tp_image *image) {
+    return image && image->name && image->text_start < image->text_end &&
+           (!image->site_count || (image->sites && image->index)) && (!image->key_count || image->keys) &&
+           (!image->inline_count || image->inlines) && image->originals <= image->originals_end &&
+           image->replacements <= image->replacements_end;
+}
+
+static enum tp_status prepare(struct tp_image *image) {
+    enum tp_status status = tp_order_keys(image);
+    if (status == TP_OK)
+        status = tp_order_inlines(image);
+    if (status == TP_OK)
+        status = check_against_others(image);
+    if (status == TP_OK)
+        status = tp_validate_inlines(image);
+    if (status == TP_OK)
+        status = tp_validate_sites(image);
+    if (status != TP_OK)
+        return status;
+    tp_order_sites(image);
+    status = tp_validate_nesting(image);
+    if (status == TP_OK)
+        tp_order_index(image);
+    return status;
+}
+
+enum tp_status tp_image_add(struct tp_image *image) {
+    if (!tp_registry.initialized)
+        return tp_fail_with(TP_ERR_NOT_INITIALIZED);
+    if (!is_sane(image))
+        return tp_fail_with(TP_ERR_BAD_ARGUMENT);
+    if (image->site_count == 0)
+        return fail_image(image, TP_ERR_EMPTY_TABLE);
+    enum tp_status status = prepare(image);
+    if (status != TP_OK)
+        return status;
+    image->applied = false;
+    image->next = NULL;
+    struct tp_image **last = &tp_registry.images;
+    while (*last)
+        last = &(*last)->next;
+    *last = image;
+    return TP_OK;
+}
+
+static bool owns_key(const struct tp_image *image, const struct tp_key *key) {
+    return key >= image->keys && key < image->keys + image->key_count;
+}
+
+static bool depends_on(const struct tp_image *image, const struct tp_image *keys_of) {
+    uint32_t total = image->place_count + image->template_count;
+    for (uint32_t i = image->group_start; i < total; i++)
+        if (owns_key(keys_of, tp_site_key(&image->sites[image->index[i]])))
+            return true;
+    return false;
+}
+
+enum tp_status tp_image_remove(struct tp_image *image) {
+    if (!tp_registry.initialized)
+        return tp_fail_with(TP_ERR_NOT_INITIALIZED);
+    struct tp_image **link = &tp_registry.images;
+    while (*link && *link != image)
+        link = &(*link)->next;
+    if (!*link)
+        return tp_fail_with(TP_ERR_IMAGE_UNKNOWN);
+    for (const struct tp_image *other = tp_registry.images; other; other = other->next)
+        if (other != image && depends_on(other, image))
+            return fail_image(image, TP_ERR_IMAGE_IN_USE);
+    *link = image->next;
+    return TP_OK;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Going over everything that a change of state touches: the one walk behind apply, revert, update and plan.
+ *
+ * How it works
+ *   First the places that have no key of their own (alternatives, lock prefixes), each rendered twice and given as an
+ *   edit; then the keys' sites, in runs of one key and one shape, given as templates. What would not change is left
+ *   out. Sites that lie in an alternative come with it.
+ */
+#ifndef TP_API_WALK_H
+#define TP_API_WALK_H
+
+#include "api/describe.h"
+#include "commit/boot.h"
+
+/* What a walk does with what it finds. A status other than TP_OK ends it. */
+struct tp_walk {
+    enum tp_view to;
+    bool reverting;  /* every image goes to its pristine form */
+    const struct tp_key *only; /* just the sites of this key; NULL: all */
+    void *argument;
+    enum tp_status (*edit)(const struct tp_walk *, const struct tp_image *, uint32_t place, const struct tp_edit *,
+                           uint8_t new_form);
+    enum tp_status (*run)(const struct tp_walk *, const struct tp_run *, const uint32_t *entries, uint32_t count);
+};
+
+
+TP_MUST_CHECK enum tp_status tp_walk_image(const struct tp_walk *walk, const struct tp_image *image);
+
+#endif

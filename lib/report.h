@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where errors go. Any floor may fail; it says so once, here, and hands the status up.
+ */
+#ifndef TP_REPORT_H
+#define TP_REPORT_H
+
+#include <textpatch/engine.h>
+
+/* Keeps the error for tp_last_error(), gives it to the port's log, and returns its status. */
+enum tp_status tp_fail(const struct tp_error *error);
+/* The same for an error that is no more than its status. */
+enum tp_status tp_fail_with(enum tp_status status);
+
+void tp_forget_errors(void);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading records: the fields of textpatch/record.h as addresses and flags. Inline, since every pass lives on them.
+ */
+#ifndef TP_SITE_SITE_H
+#define TP_SITE_SITE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <textpatch/record.h>
+
+/* Bits of `detail` that the library sets at tp_image_add(). */
+enum {
+    TP_DETAIL_FEATURE = 0x01ff,
+    TP_DETAIL_NESTED = 0x0400,   /* lies in the site of an alternative, which renders it */
+    TP_DETAIL_COMPOSED = 0x0800, /* an alternative that has nested sites, in its site or in its replacement */
+    TP_DETAIL_PLAIN = 0x1000,    /* an alternative whose forms hold no operand that would change when moved */
+    TP_DETAIL_LIBRARY = 0x7c00,
+};
+
+static inline uintptr_t tp_relative(const int32_t *field) {
+    return (uintptr_t)field + (uintptr_t)(intptr_t)*field;
+}
+
+static inline uintptr_t tp_site_address(const struct tp_site *site) {
+    return tp_relative(&site->text);
+}
+
+static inline uintptr_t tp_site_end(const struct tp_site *site) {
+    return tp_site_address(site) + site->length;
+}
+
+static inline unsigned tp_site_kind(const struct tp_site *site) {
+    return site->kind & 0xf;
+}
+
+static inline unsigned tp_site_version(const struct tp_site *site) {
+    return site->kind >> 4;
+}
+
+static inline uintptr_t tp_site_cell(const struct tp_site *site) {
+    return tp_relative(&site->key);
+}
+
+static inline bool tp_site_has_key(const struct tp_site *site) {
+    unsigned kind = tp_site_kind(site);
+    return kind >= TP_KIND_OP && kind <= TP_KIND_STATIC_KEY;
+}
+
+static inline const struct tp_form *tp_site_original(const struct tp_site *site) {
+    return (const struct tp_form *)tp_relative(&site->form);
+}
+
+static inline const struct tp_form *tp_site_replacement(const struct tp_site *site) {
+    return (const struct tp_form *)tp_relative(&site->key);
+}
+
+/* What the site's branch does, TP_BRANCH_…: an op call, a static call or a trampoline. */
+static inline unsigned tp_site_branch(const struct tp_site *site) {
+    return site->detail & 0xff;
+}
+
+static inline uintptr_t tp_key_cell(const struct tp_key *key) {
+    return tp_relative(&key->cell);
+}
+
+static inline const char *tp_key_name(const struct tp_key *key) {
+    return (const char *)tp_relative(&key->name);
+}
+
+/* The cell is the kernel's memory, which it may write while we look: one read, of the whole cell. */
+static inline uint64_t tp_key_read(const struct tp_key *key) {
+    return *(const volatile uint64_t *)tp_key_cell(key);
+}
+
+#endif

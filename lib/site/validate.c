@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+#include "site/validate.h"
+
+#include "insn/decode.h"
+#include "insn/relocate.h"
+#include "report.h"
+#include "site/registry.h"
+#include "site/search.h"
+#include "site/site.h"
+
+static enum tp_status refuse(const struct tp_image *image, const struct tp_site *site, enum tp_status status,
+                             uint64_t value) {
+    return tp_fail(&(struct tp_error){.status = status,
+                                      .image = image->name,
+                                      .site = tp_site_address(site),
+                                      .length = site->length,
+                                      .value = value});
+}
+
+static bool lies_in(const void *first, unsigned length, const uint8_t *start, const uint8_t *end) {
+    uintptr_t address = (uintptr_t)first;
+    return address >= (uintptr_t)start && address < (uintptr_t)end && length <= (uintptr_t)end - address;
+}
+
+/* Room for the form's length byte and for as many bytes as it says. */
+static bool form_lies_in(const struct tp_form *form, const uint8_t *start, const uint8_t *end) {
+    return lies_in(form, 1, start, end) && lies_in(form, 1u + form->length, start, end);
+}
+
+static bool place_is_known(const struct tp_image *image, const struct tp_site *site) {
+    const void *first = (const void *)tp_site_address(site);
+    return lies_in(first, site->length, (const uint8_t *)image->text_start, (const uint8_t *)image->text_end) ||
+           lies_in(first, site->length, image->originals, image->originals_end) ||
+           lies_in(first, site->length, image->replacements, image->replacements_end);
+}
+
+static enum tp_status validate_alternative(const struct tp_image *image, struct tp_site *site) {
+    const struct tp_form *original = tp_site_original(site), *replacement = tp_site_replacement(site);
+    unsigned feature = site->detail & ~(unsigned)TP_DETAIL_NOT;
+    if (!tp_feature_exists(feature))
+        return refuse(image, site, TP_ERR_UNKNOWN_FEATURE, feature);
+    if (!form_lies_in(original, image->originals, image->originals_end))
+        return refuse(image, site, TP_ERR_FORM_OUTSIDE_IMAGE, (uintptr_t)original);
+    if (!form_lies_in(replacement, image->replacements, image->replacements_end))
+        return refuse(image, site, TP_ERR_FORM_OUTSIDE_IMAGE, (uintptr_t)replacement);
+    if (original->length > site->length)
+        return refuse(image, site, TP_ERR_SITE_LENGTH, original->length);
+    if (replacement->length > site->length)
+        return refuse(image, site, TP_ERR_REPLACEMENT_TOO_LONG, replacement->length);
+    bool moves_original, moves_replacement;
+    enum tp_status status = tp_needs_relocation(original->bytes, original->length, &moves_original);
+    if (status == TP_OK)
+        status = tp_needs_relocation(replacement->bytes, replacement->length, &moves_replacement);
+    if (status != TP_OK)
+        return refuse(image, site, status, (uintptr_t)replacement);
+    if (!moves_original && !moves_replacement)
+        site->detail |= TP_DETAIL_PLAIN;
+    return TP_OK;
+}
+
+/* Keys of the image that is being added count as well as those of the images in use. */
+static enum tp_status validate_key(const struct tp_image *image, const struct tp_site *site, unsigned kind) {
+    const struct tp_key *key = tp_search_keys(image, tp_site_cell(site));
+    if (!key)
+        key = tp_site_key(site);
+    if (!key || key->kind != kind)
+        return refuse(image, site, TP_ERR_UNKNOWN_KEY, tp_site_cell(site));
+    return TP_OK;
+}
+
+static bool branch_fits(const struct tp_site *site, unsigned least_length) {
+    unsigned branch = site->detail;
+    if (branch != TP_BRANCH_CALL && branch != TP_BRANCH_JMP)
+        return false;
+    return site->length >= least_length && site->length <= TP_OP_LENGTH_MAX;
+}
+
+static bool static_call_fits(const struct tp_site *site) {
+    unsigned branch = site->detail;
+    if (branch >= TP_BRANCH_JCC && branch <= (TP_BRANCH_JCC | 15))
+        return site->length == 6;
+    return branch_fits(site, 5);
+}
+
+static enum tp_status validate_branch_key(const struct tp_image *image, const struct tp_site *site) {
+    const void *target = (const void *)tp_relative(&site->form);
+    if (site->length != 2 && site->length != 5)
+        return refuse(image, site, TP_ERR_SITE_LENGTH, 0);
+    if (!lies_in(target, 1, (const uint8_t *)image->text_start, (const uint8_t *)image->text_end))
+        return refuse(image, site, TP_ERR_FORM_OUTSIDE_IMAGE, (uintptr_t)target);
+    return validate_key(image, site, TP_KEY_KIND_STATIC_KEY);
+}
+
+static enum tp_status validate_site(const struct tp_image *image, struct tp_site *site) {
+    site->detail &= (uint16_t)~TP_DETAIL_LIBRARY;
+    if (tp_site_version(site) != TP_RECORD_VERSION)
+        return refuse(image, site, TP_ERR_RECORD_VERSION, tp_site_version(site));
+    if (site->length == 0)
+        return refuse(image, site, TP_ERR_SITE_LENGTH, 0);
+    if (!place_is_known(image, site))
+        return refuse(image, site, TP_ERR_SITE_OUTSIDE_IMAGE, 0);
+    switch (tp_site_kind(site)) {
+    case TP_KIND_ALTERNATIVE:
+        return validate_alternative(image, site);
+    case TP_KIND_OP:
+        if (!branch_fits(site, 6))
+            return refuse(image, site, TP_ERR_SITE_LENGTH, site->detail);
+        return validate_key(image, site, TP_KEY_KIND_OP);
+    case TP_KIND_STATIC_CALL:
+        if (!static_call_fits(site))
+            return refuse(image, site, TP_ERR_SITE_LENGTH, site->detail);
+        return validate_key(image, site, TP_KEY_KIND_STATIC_CALL);
+    case TP_KIND_TRAMPOLINE:
+        if (!branch_fits(site, 6))
+            return refuse(image, site, TP_ERR_SITE_LENGTH, site->detail);
+        return validate_key(image, site, TP_KEY_KIND_STATIC_CALL);
+    case TP_KIND_STATIC_KEY:
+        return validate_branch_key(image, site);
+    case TP_KIND_LOCK_PREFIX:
+        return site->length == 1 ? TP_OK : refuse(image, site, TP_ERR_SITE_LENGTH, 0);
+    }
+    return refuse(image, site, TP_ERR_UNKNOWN_KIND, tp_site_kind(site));
+}
+
+enum tp_status tp_validate_sites(struct tp_image *image) {
+    for (uint32_t i = 0; i < image->site_count; i++) {
+        enum tp_status status = validate_site(image, &image->sites[i]);
+        if (status != TP_OK)
+            return status;
+    }
+    return TP_OK;
+}
+
+static bool inline_is_sound(const struct tp_inline *form) {
+    uintptr_t start = tp_relative(&form->start), end = tp_relative(&form->end);
+    if (end < start || end - start > TP_OP_LENGTH_MAX)
+        return false;
+    unsigned relative_operands = 0;
+    for (const uint8_t *at = (const uint8_t *)start; at < (const uint8_t *)end;) {
+        struct tp_insn insn;
+        if (tp_insn_decode(at, (const uint8_t *)end, &insn) != TP_OK)
+            return false;
+        if (insn.operand_size && (insn.operand_size != 4 || ++relative_operands > 1))
+            return false;
+        if (insn.flags & TP_INSN_VENDOR_DEPENDENT)
+            return false;
+        at += insn.length;
+    }
+    return true;
+}
+
+enum tp_status tp_validate_inlines(const struct tp_image *image) {
+    for (uint32_t i = 0; i < image->inline_count; i++)
+        if (!inline_is_sound(&image->inlines[i]))
+            return tp_fail(&(struct tp_error){.status = TP_ERR_BAD_INLINE,
+                                              .image = image->name,
+                                              .value = tp_relative(&image->inlines[i].function)});
+    return TP_OK;
+}

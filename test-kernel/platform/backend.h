@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the two worlds do differently, inside the platform only. world.c gives
+ * platform.h's functions by calling the backend that the entry chose.
+ */
+#ifndef PLATFORM_BACKEND_H
+#define PLATFORM_BACKEND_H
+
+#include "platform.h"
+
+struct backend {
+	void (*write_console)(const char *text, size_t length);
+	void (*exit)(int status);
+
+	void (*set_exception_entry)(unsigned vector, uintptr_t entry);
+	uintptr_t (*own_exception_entry)(unsigned vector);
+	uintptr_t (*fault_address)(void);
+
+	void (*mask_interrupts)(void);
+	void (*unmask_interrupts)(void);
+	bool (*interrupts_are_masked)(void);
+	void (*wait_for_interrupt)(void);
+
+	void (*start_timer)(unsigned hertz);
+	void (*stop_timer)(void);
+	void (*raise_event)(void);
+	bool (*event_is_pending)(void);
+
+	/* The (machine) frame behind an address of the image. */
+	uint64_t (*frame_of)(uintptr_t address);
+	/* Replaces the page table entry of an address in the image. */
+	void (*set_page_entry)(uintptr_t address, uint64_t entry);
+};
+
+extern const struct backend *backend;
+extern const struct backend native_backend;
+extern const struct backend xen_backend;
+
+/* Gives the command line to command_line_has() and kernel_main(). */
+void keep_command_line(const char *text);
+const char *kept_command_line(void);
+
+/* The common end of both entries. */
+_Noreturn void enter_kernel_main(void);
+
+/* Counts, and calls the suite's hook. */
+void count_timer_tick(struct pt_regs *regs);
+void count_event(struct pt_regs *regs);
+
+/* Takes the alias window out of the page tables. */
+void empty_text_window(void);
+
+enum { PORT_EXIT = 0xf4 };
+enum { EXIT_SUCCESS_VALUE = 0x10, EXIT_FAILURE_VALUE = 0x01 };
+
+/* The stubs, 16 bytes apart (exceptions.asm). */
+enum { STUB_SIZE = 16 };
+extern const uint8_t native_stubs[], xen_stubs[];
+
+#endif

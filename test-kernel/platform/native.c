@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* The native world: start, and the small parts of its backend. */
+#include "native.h"
+#include "ports.h"
+
+/* What eax holds for each protocol (entry_native.asm). */
+enum { PROTOCOL_PVH = 0x336ec578, PROTOCOL_MULTIBOOT2 = 0x36d76289 };
+
+/* struct hvm_start_info (xen/arch-x86/hvm/start_info.h), as far as it is read. */
+struct pvh_information {
+	uint32_t magic, version, flags, module_count;
+	uint64_t modules, command_line;
+};
+
+/* Multiboot2 specification 1.6, 3.4.2 and 3.4.5. */
+struct multiboot2_tag {
+	uint32_t type, size;
+	char text[];
+};
+
+enum { MULTIBOOT2_TAG_END = 0, MULTIBOOT2_TAG_COMMAND_LINE = 1 };
+
+static const char *find_multiboot2_command_line(uint32_t information)
+{
+	const uint8_t *here = (uint8_t *)physical_pointer(information) + 8;
+	const struct multiboot2_tag *tag = (const void *)here;
+
+	while (tag->type != MULTIBOOT2_TAG_END) {
+		if (tag->type == MULTIBOOT2_TAG_COMMAND_LINE)
+			return tag->text;
+		here += (tag->size + 7u) & ~7u;
+		tag = (const void *)here;
+	}
+	return NULL;
+}
+
+static const char *find_pvh_command_line(uint32_t information)
+{
+	const struct pvh_information *pvh = physical_pointer(information);
+
+	return pvh->command_line ? physical_pointer(pvh->command_line) : NULL;
+}
+
+static const char *find_command_line(uint32_t protocol, uint32_t information)
+{
+	switch (protocol) {
+	case PROTOCOL_PVH:
+		return find_pvh_command_line(information);
+	case PROTOCOL_MULTIBOOT2:
+		return find_multiboot2_command_line(information);
+	default:
+		return NULL;
+	}
+}
+
+void start_native(uint32_t protocol, uint32_t information)
+{
+	backend = &native_backend;
+	set_up_serial();
+	load_descriptors(&cpus[0]);
+	keep_command_line(find_command_line(protocol, information));
+	set_up_native_paging();
+	set_up_interrupt_controllers();
+	set_up_native_timer();
+	enter_kernel_main();
+}
+
+/* QEMU's isa-debug-exit, then Bochs's way, then a stop that NMIs don't end. */
+static void exit_native(int status)
+{
+	static const char bochs_shutdown[] = "Shutdown";
+
+	write_port32(PORT_EXIT, status == 0 ? EXIT_SUCCESS_VALUE : EXIT_FAILURE_VALUE);
+	for (const char *letter = bochs_shutdown; *letter; letter++)
+		write_port8(0x8900, (uint8_t)*letter);
+	for (;;)
+		__asm__ volatile("cli; hlt" : : : "memory");
+}
+
+static uintptr_t own_native_entry(unsigned vector)
+{
+	return (uintptr_t)native_stubs + vector * STUB_SIZE;
+}
+
+static uintptr_t read_fault_address(void)
+{
+	uintptr_t address;
+
+	__asm__ volatile("mov %%cr2, %0" : "=r"(address) : : "memory");
+	return address;
+}
+
+static void mask_native(void)
+{
+	__asm__ volatile("cli" : : : "memory");
+}
+
+static void unmask_native(void)
+{
+	__asm__ volatile("sti" : : : "memory");
+}
+
+static bool native_is_masked(void)
+{
+	uint64_t flags;
+
+	__asm__ volatile("pushfq; popq %0" : "=r"(flags) : : "memory");
+	return (flags & 1u << 9) == 0;
+}
+
+/* sti takes effect after the next instruction: no wake-up is lost between. */
+static void wait_native(void)
+{
+	__asm__ volatile("sti; hlt" : : : "memory");
+}
+
+const struct backend native_backend = {
+	.write_console = write_serial,
+	.exit = exit_native,
+	.set_exception_entry = set_native_entry,
+	.own_exception_entry = own_native_entry,
+	.fault_address = read_fault_address,
+	.mask_interrupts = mask_native,
+	.unmask_interrupts = unmask_native,
+	.interrupts_are_masked = native_is_masked,
+	.wait_for_interrupt = wait_native,
+	.start_timer = start_native_timer,
+	.stop_timer = stop_native_timer,
+	.raise_event = raise_native_event,
+	.event_is_pending = native_event_is_pending,
+	.frame_of = native_frame_of,
+	.set_page_entry = set_native_page_entry,
+};

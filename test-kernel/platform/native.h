@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* The native backend's parts, for each other. */
+#ifndef PLATFORM_NATIVE_H
+#define PLATFORM_NATIVE_H
+
+#include "backend.h"
+#include "page.h"
+
+/* Physical memory below 4 GiB. */
+static inline void *physical_pointer(uint64_t physical)
+{
+	return (void *)(DIRECT_MAP_BASE + physical);
+}
+
+_Noreturn void start_native(uint32_t protocol, uint32_t information);
+
+void set_up_serial(void);
+void write_serial(const char *text, size_t length);
+
+/* GDT, TSS, IDT. */
+void load_descriptors(struct cpu *cpu);
+void set_native_entry(unsigned vector, uintptr_t entry);
+
+void set_up_native_paging(void);
+uint64_t native_frame_of(uintptr_t address);
+void set_native_page_entry(uintptr_t address, uint64_t entry);
+
+void set_up_interrupt_controllers(void);
+void unmask_timer_line(void);
+void mask_timer_line(void);
+void acknowledge_timer_line(void);
+void raise_native_event(void);
+bool native_event_is_pending(void);
+
+void set_up_native_timer(void);
+void start_native_timer(unsigned hertz);
+void stop_native_timer(void);
+
+#endif

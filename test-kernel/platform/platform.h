@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a suite of the test kernel stands on: one interface, two worlds.
+ *
+ * The same ELF is started natively (PVH note or multiboot2) or by Xen as a PV
+ * domain. The entry code sets `world` and the per-CPU base before any C runs,
+ * then the platform readies the console, exceptions, paging and interrupts and
+ * calls kernel_main() with interrupts masked, on a stack of 64 KiB.
+ *
+ * Everything here behaves alike in both worlds unless its comment says
+ * otherwise. CPU 0 only: nothing here starts another CPU.
+ */
+#ifndef PLATFORM_PLATFORM_H
+#define PLATFORM_PLATFORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "xen.h"
+
+enum world { WORLD_NATIVE, WORLD_XEN_PV };
+extern enum world world;
+
+/* Supplied by whoever links the platform. It must not return. */
+void kernel_main(const char *command_line);
+
+/* ---- Console and exit ------------------------------------------------- */
+
+/* Conversions: d i u x X c s p %, with - 0 width .precision * and hh h l ll z. */
+__attribute__((format(printf, 1, 2)))
+void print_format(const char *format, ...);
+void print_text(const char *text, size_t length);
+
+/* 0 ends QEMU with status 33, anything else with status 3. */
+_Noreturn void exit_kernel(int status);
+
+/* Prints "panic: " and the message, and exits with failure. */
+_Noreturn __attribute__((format(printf, 1, 2)))
+void panic(const char *format, ...);
+
+/* ---- Command line ----------------------------------------------------- */
+
+/* Whether the word stands between blanks in the command line. A module path in
+ * front of it, as GRUB leaves one for dom0, is one more word. */
+bool command_line_has(const char *word);
+/* Copies what follows "name=" up to the next blank. False: no such word, or
+ * it doesn't fit. */
+bool command_line_value(const char *name, char *value, size_t size);
+
+/* ---- Exceptions and interrupts ---------------------------------------- */
+
+struct pt_regs {
+	uint64_t r15, r14, r13, r12, rbp, rbx;
+	uint64_t r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax;
+	uint64_t vector, error_code;
+	uint64_t rip, cs, rflags, rsp, ss;
+};
+
+enum {
+	VECTOR_DEBUG = 1,
+	VECTOR_NMI = 2,
+	VECTOR_BREAKPOINT = 3,
+	VECTOR_INVALID_OPCODE = 6,
+	VECTOR_DOUBLE_FAULT = 8,
+	VECTOR_GENERAL_PROTECTION = 13,
+	VECTOR_PAGE_FAULT = 14,
+	EXCEPTION_VECTORS = 32,
+	VECTOR_TIMER = 32,      /* native: what the PIC delivers as IRQ 0 */
+	VECTOR_EVENT = 64,      /* native: the self IPI; Xen: the event callback */
+	VECTOR_FAILSAFE = 65,   /* Xen: the failsafe callback */
+	VECTOR_SPURIOUS = 255,
+	VECTORS = 256,
+};
+
+/*
+ * Every vector arrives here with a complete frame. Interrupts (or upcalls) are
+ * masked. Changing the frame changes what is resumed; the mask is restored from
+ * the frame's IF in both worlds.
+ */
+void handle_exception(struct pt_regs *regs);
+
+/* True: handled, resume. False, or no handler: print the registers and exit. */
+typedef bool (*exception_handler)(struct pt_regs *regs);
+/* Returns the handler that was there before. */
+exception_handler set_exception_handler(unsigned vector, exception_handler handler);
+/* Makes the CPU (or Xen) enter a vector at `entry` instead of at the platform's
+ * own stub. Natively the entry finds an interrupt gate's frame; under Xen PV
+ * rcx and r11 lie below that frame. Exceptions only. */
+void set_exception_entry(unsigned vector, const void *entry);
+/* Gives the vector its own stub back. */
+void reset_exception_entry(unsigned vector);
+
+/* What the last page fault touched: CR2, or Xen's copy of it. */
+uintptr_t fault_address(void);
+
+/* The platform's own, plain forms, for tests to hold others against. */
+void mask_interrupts(void);
+void unmask_interrupts(void);
+bool interrupts_are_masked(void);
+/* Unmasks, sleeps until an interrupt has run, and returns unmasked. */
+void wait_for_interrupt(void);
+
+/* A periodic tick, 19 to 1000 Hz. */
+void start_timer(unsigned hertz);
+void stop_timer(void);
+extern volatile uint64_t timer_ticks;
+
+/* Sends this CPU an interrupt: a local APIC self IPI, or an event channel. While
+ * interrupts are masked it stays pending. Delivery may take a few instructions:
+ * wait for event_count, with pause. */
+void raise_event(void);
+bool event_is_pending(void);
+extern volatile uint64_t event_count;
+
+/* Called inside the interrupt, after counting; the frame is what was
+ * interrupted. NULL: none. */
+typedef void (*interrupt_hook)(struct pt_regs *regs);
+extern interrupt_hook timer_hook;
+extern interrupt_hook event_hook;
+
+/* ---- Text ------------------------------------------------------------- */
+
+extern const uint8_t text_start[], text_end[], image_end[];
+
+/* Makes text read-only and executable, rodata read-only, in the page tables.
+ * Before it text is writable and executable. Natively CR0.WP is set from the
+ * start, and this flushes only the calling CPU's TLB. */
+void protect_text(void);
+/* Text is writable and executable again; rodata stays read-only. */
+void unprotect_text(void);
+
+/* A writable, not executable alias of image text; NULL when no run of the alias
+ * window (4 MiB) is free. Natively it is good on the calling CPU only, under
+ * Xen on all. Safe to call from several CPUs at once, not from an interrupt. */
+void *map_text(uintptr_t address, size_t length);
+/* Takes what map_text returned and the same length. */
+void unmap_text(void *alias, size_t length);
+
+/* Stores one byte; false if the store faulted. */
+bool try_write_byte(void *address, uint8_t value);
+/* Whether a store there succeeds, tried with a store that changes nothing. */
+bool text_is_writable(uintptr_t address);
+
+/* ---- Per-CPU data ----------------------------------------------------- */
+
+enum { MAXIMUM_CPUS = 8 };
+
+/* %gs points to one of these. Xen may not find vcpu_info across a page. */
+struct cpu {
+	struct cpu *self;
+	uint32_t index;
+	uint32_t unused;
+	uint64_t free_for_suites[6];
+	struct vcpu_info vcpu_info;    /* %gs:tp_xen_vcpu_info */
+} __attribute__((aligned(128)));
+
+_Static_assert(offsetof(struct cpu, vcpu_info) == 64, "exported as tp_xen_vcpu_info");
+_Static_assert(sizeof(struct cpu) == 128, "must not cross a page");
+
+extern struct cpu cpus[MAXIMUM_CPUS];
+
+static inline struct cpu *this_cpu(void)
+{
+	struct cpu *cpu;
+	__asm__("movq %%gs:0, %0" : "=r"(cpu));
+	return cpu;
+}
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/* What suites call, handed to the world they run in. */
+#include "backend.h"
+
+enum world world;
+const struct backend *backend;
+
+/* Offset 0 is read through %gs from the first C line on, so it is set statically. */
+struct cpu cpus[MAXIMUM_CPUS] = {
+	[0] = { .self = &cpus[0], .vcpu_info = { .evtchn_upcall_mask = 1 } },
+};
+
+void enter_kernel_main(void)
+{
+	kernel_main(kept_command_line());
+	panic("kernel_main returned");
+}
+
+void exit_kernel(int status)
+{
+	backend->exit(status);
+	for (;;)
+		__asm__ volatile("pause");
+}
+
+void set_exception_entry(unsigned vector, const void *entry)
+{
+	backend->set_exception_entry(vector, (uintptr_t)entry);
+}
+
+void reset_exception_entry(unsigned vector)
+{
+	backend->set_exception_entry(vector, backend->own_exception_entry(vector));
+}
+
+uintptr_t fault_address(void)
+{
+	return backend->fault_address();
+}
+
+void mask_interrupts(void)
+{
+	backend->mask_interrupts();
+}
+
+void unmask_interrupts(void)
+{
+	backend->unmask_interrupts();
+}
+
+bool interrupts_are_masked(void)
+{
+	return backend->interrupts_are_masked();
+}
+
+void wait_for_interrupt(void)
+{
+	backend->wait_for_interrupt();
+}
+
+void start_timer(unsigned hertz)
+{
+	backend->start_timer(hertz);
+}
+
+void stop_timer(void)
+{
+	backend->stop_timer();
+}
+
+void raise_event(void)
+{
+	backend->raise_event();
+}
+
+bool event_is_pending(void)
+{
+	return backend->event_is_pending();
+}

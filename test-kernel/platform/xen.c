@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* The Xen PV world: start, console, exit. */
+#include "xen_backend.h"
+#include "ports.h"
+
+static void write_xen_console(const char *text, size_t length)
+{
+	hypercall3(__HYPERVISOR_console_io, CONSOLEIO_write, length, (unsigned long)text);
+}
+
+/* Dom0 may have any port once its IOPL allows it, so the status can be real. */
+static void exit_xen(int status)
+{
+	struct physdev_set_iopl privilege = { .iopl = 1 };
+	struct sched_shutdown shutdown = {
+		.reason = status == 0 ? SHUTDOWN_poweroff : SHUTDOWN_crash,
+	};
+
+	if (hypercall2(__HYPERVISOR_physdev_op, PHYSDEVOP_set_iopl,
+		       (unsigned long)&privilege) == 0)
+		write_port32(PORT_EXIT, status == 0 ? EXIT_SUCCESS_VALUE : EXIT_FAILURE_VALUE);
+	hypercall2(__HYPERVISOR_sched_op, SCHEDOP_shutdown, (unsigned long)&shutdown);
+}
+
+void start_xen(const struct start_info *information)
+{
+	backend = &xen_backend;
+	keep_command_line((const char *)information->cmd_line);
+	set_up_xen_paging(information);
+	register_vcpu_info(&cpus[0]);
+	set_up_xen_exceptions();
+	empty_text_window();
+	set_up_xen_events();
+	enter_kernel_main();
+}
+
+const struct backend xen_backend = {
+	.write_console = write_xen_console,
+	.exit = exit_xen,
+	.set_exception_entry = set_xen_entry,
+	.own_exception_entry = own_xen_entry,
+	.fault_address = xen_fault_address,
+	.mask_interrupts = mask_xen,
+	.unmask_interrupts = unmask_xen,
+	.interrupts_are_masked = xen_is_masked,
+	.wait_for_interrupt = wait_xen,
+	.start_timer = start_xen_timer,
+	.stop_timer = stop_xen_timer,
+	.raise_event = raise_xen_event,
+	.event_is_pending = xen_event_is_pending,
+	.frame_of = xen_frame_of,
+	.set_page_entry = set_xen_page_entry,
+};
