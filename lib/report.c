@@ -10,25 +10,25 @@ struct text {
     size_t left; /* without the NUL */
 };
 
-static void put(struct text *text, char c) {
+TP_COLD static void put(struct text *text, char c) {
     if (text->left == 0)
         return;
     *text->at++ = c;
     text->left--;
 }
 
-static void put_string(struct text *text, const char *string) {
+TP_COLD static void put_string(struct text *text, const char *string) {
     while (*string)
         put(text, *string++);
 }
 
-static void put_hex(struct text *text, uint64_t value, unsigned least_digits) {
+TP_COLD static void put_hex(struct text *text, uint64_t value, unsigned least_digits) {
     for (int shift = 60; shift >= 0; shift -= 4)
         if (value >> shift || (unsigned)shift < 4 * least_digits)
             put(text, "0123456789abcdef"[value >> shift & 0xf]);
 }
 
-static void put_decimal(struct text *text, int64_t value) {
+TP_COLD static void put_decimal(struct text *text, int64_t value) {
     uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
     char digits[20];
     unsigned count = 0;
@@ -42,7 +42,7 @@ static void put_decimal(struct text *text, int64_t value) {
         put(text, digits[--count]);
 }
 
-static void put_bytes(struct text *text, const char *what, const uint8_t *bytes, unsigned count) {
+TP_COLD static void put_bytes(struct text *text, const char *what, const uint8_t *bytes, unsigned count) {
     put_string(text, what);
     for (unsigned i = 0; i < count; i++) {
         put(text, ' ');
@@ -50,14 +50,14 @@ static void put_bytes(struct text *text, const char *what, const uint8_t *bytes,
     }
 }
 
-static void put_named(struct text *text, const char *what, const char *name) {
+TP_COLD static void put_named(struct text *text, const char *what, const char *name) {
     if (!name)
         return;
     put_string(text, what);
     put_string(text, name);
 }
 
-void tp_format_error(const struct tp_error *error, char *out, size_t size) {
+TP_COLD void tp_format_error(const struct tp_error *error, char *out, size_t size) {
     if (size == 0)
         return;
     struct text text = {out, size - 1};
@@ -88,7 +88,7 @@ void tp_format_error(const struct tp_error *error, char *out, size_t size) {
     *text.at = '\0';
 }
 
-enum tp_status tp_fail(const struct tp_error *error) {
+TP_COLD enum tp_status tp_fail(const struct tp_error *error) {
     char message[TP_MESSAGE_MAX];
     last = *error;
     tp_format_error(&last, message, sizeof message);
@@ -96,7 +96,7 @@ enum tp_status tp_fail(const struct tp_error *error) {
     return last.status;
 }
 
-enum tp_status tp_fail_with(enum tp_status status) {
+TP_COLD enum tp_status tp_fail_with(enum tp_status status) {
     return tp_fail(&(struct tp_error){.status = status});
 }
 

@@ -7,10 +7,16 @@
 
 #include <textpatch/engine.h>
 
+/*
+ * For what runs once, or never: compilers then prefer small code to fast code, and keep it out of the way. Static
+ * functions that only such ones call follow suit.
+ */
+#define TP_COLD __attribute__((cold))
+
 /* Keeps the error for tp_last_error(), gives it to the port's log, and returns its status. */
-enum tp_status tp_fail(const struct tp_error *error);
+TP_COLD enum tp_status tp_fail(const struct tp_error *error);
 /* The same for an error that is no more than its status. */
-enum tp_status tp_fail_with(enum tp_status status);
+TP_COLD enum tp_status tp_fail_with(enum tp_status status);
 
 void tp_forget_errors(void);
 

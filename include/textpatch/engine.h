@@ -143,7 +143,8 @@ void tp_kernel_image(struct tp_image *image, const void *text_start, const void 
  * Takes an image: validates each record, sorts them by address, groups them by key. No text is written.
  * Context: tp_init() done; one caller at a time. The image and its tables must live until tp_image_remove().
  * Statuses: TP_OK, and those of "the tables" and "instructions" in status.h, TP_ERR_NOT_INITIALIZED,
- * TP_ERR_IMAGE_KNOWN, TP_ERR_IMAGE_OVERLAP, TP_ERR_BAD_ARGUMENT. After an error the image is not in use; its
+ * TP_ERR_IMAGE_KNOWN, TP_ERR_IMAGE_OVERLAP, TP_ERR_BAD_ARGUMENT, and TP_ERR_IMAGE_IN_USE where a slot that has been
+ * applied points into the image already. After an error the image is not in use; its
  * records may have been reordered, and it can be added again.
  */
 TP_MUST_CHECK enum tp_status tp_image_add(struct tp_image *image);

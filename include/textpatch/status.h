@@ -32,7 +32,7 @@ enum tp_status {
     TP_ERR_NOT_APPLIED,         /* tp_revert() with nothing to revert */
     TP_ERR_IMAGE_KNOWN,         /* an image added twice */
     TP_ERR_IMAGE_UNKNOWN,       /* an image that was never added, or was removed */
-    TP_ERR_IMAGE_IN_USE,        /* removal of an image whose keys another image's sites depend on */
+    TP_ERR_IMAGE_IN_USE,        /* another image's sites depend on this one's keys or call into its text */
     TP_ERR_IMAGE_OVERLAP,       /* two images claim the same text */
     TP_ERR_LIVE_WRITER_NEEDED,  /* more than one CPU runs: the boot writer must not be used */
     /* The kernel's side. */

@@ -15,7 +15,7 @@ struct audit {
     struct tp_error first; /* .status is TP_OK while nothing was found */
 };
 
-static void keep_first(struct audit *audit, const struct tp_difference *difference) {
+TP_COLD static void keep_first(struct audit *audit, const struct tp_difference *difference) {
     struct tp_error *error = &audit->first;
     if (error->status != TP_OK)
         return;

@@ -5,6 +5,7 @@
 #include "api/describe.h"
 
 #include "render/render.h"
+#include "report.h"
 #include "site/search.h"
 #include "site/site.h"
 
@@ -16,7 +17,7 @@ static uint8_t shown_form(const struct tp_image *image, uint32_t at) {
     return form;
 }
 
-void tp_fill_info(const struct tp_image *image, uint32_t at, struct tp_site_info *info) {
+TP_COLD void tp_fill_info(const struct tp_image *image, uint32_t at, struct tp_site_info *info) {
     const struct tp_site *site = &image->sites[at];
     const struct tp_key *key = tp_site_has_key(site) ? tp_site_key(site) : NULL;
     *info = (struct tp_site_info){
@@ -33,7 +34,7 @@ void tp_fill_info(const struct tp_image *image, uint32_t at, struct tp_site_info
     };
 }
 
-void tp_for_each_site(bool (*visit)(const struct tp_site_info *, void *), void *argument) {
+TP_COLD void tp_for_each_site(bool (*visit)(const struct tp_site_info *, void *), void *argument) {
     for (const struct tp_image *image = tp_registry.images; image; image = image->next) {
         for (uint32_t at = 0; at < image->place_count; at++) {
             struct tp_site_info info;

@@ -8,7 +8,7 @@
 #include "report.h"
 #include "site/registry.h"
 
-enum tp_status tp_init(const struct tp_port *port) {
+TP_COLD enum tp_status tp_init(const struct tp_port *port) {
     if (tp_registry.initialized)
         return tp_fail_with(TP_ERR_ALREADY_INITIALIZED);
     tp_forget_errors();
@@ -22,7 +22,7 @@ enum tp_status tp_init(const struct tp_port *port) {
     return TP_OK;
 }
 
-enum tp_status tp_finish(void) {
+TP_COLD enum tp_status tp_finish(void) {
     if (!tp_registry.initialized)
         return tp_fail_with(TP_ERR_NOT_INITIALIZED);
     tp_registry.initialized = false;
@@ -30,7 +30,7 @@ enum tp_status tp_finish(void) {
     return tp_take_port(NULL);
 }
 
-static enum tp_status change_feature(uint16_t feature, bool set) {
+TP_COLD static enum tp_status change_feature(uint16_t feature, bool set) {
     if (!tp_registry.initialized)
         return tp_fail_with(TP_ERR_NOT_INITIALIZED);
     if (!tp_feature_exists(feature) || feature == TP_FEATURE_ALWAYS || feature == TP_FEATURE_NEVER)
@@ -40,11 +40,11 @@ static enum tp_status change_feature(uint16_t feature, bool set) {
     return TP_OK;
 }
 
-enum tp_status tp_feature_set(uint16_t feature) {
+TP_COLD enum tp_status tp_feature_set(uint16_t feature) {
     return change_feature(feature, true);
 }
 
-enum tp_status tp_feature_clear(uint16_t feature) {
+TP_COLD enum tp_status tp_feature_clear(uint16_t feature) {
     return change_feature(feature, false);
 }
 
@@ -52,13 +52,13 @@ bool tp_feature_test(uint16_t feature) {
     return tp_feature_exists(feature) && tp_state_has(&tp_registry.wanted, feature);
 }
 
-enum tp_status tp_set_cpu_count(unsigned count) {
+TP_COLD enum tp_status tp_set_cpu_count(unsigned count) {
     if (count == 0)
         return tp_fail_with(TP_ERR_BAD_ARGUMENT);
     return change_feature(TP_FEATURE_ONE_CPU, count == 1);
 }
 
-enum tp_status tp_cpus_running(bool running) {
+TP_COLD enum tp_status tp_cpus_running(bool running) {
     if (!tp_registry.initialized)
         return tp_fail_with(TP_ERR_NOT_INITIALIZED);
     tp_registry.others_run = running;

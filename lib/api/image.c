@@ -24,11 +24,11 @@ TABLE(const uint8_t, __tp_replacements);
 TABLE(const uint8_t, __tp_replacements_end);
 TABLE(uint32_t, __tp_index);
 
-static uint32_t count_entries(const void *first, const void *end, size_t size) {
+TP_COLD static uint32_t count_entries(const void *first, const void *end, size_t size) {
     return (uint32_t)(((uintptr_t)end - (uintptr_t)first) / size);
 }
 
-void tp_kernel_image(struct tp_image *image, const void *text_start, const void *text_end) {
+TP_COLD void tp_kernel_image(struct tp_image *image, const void *text_start, const void *text_end) {
     *image = (struct tp_image){
         .name = "kernel",
         .text_start = (uintptr_t)text_start,
@@ -47,11 +47,11 @@ void tp_kernel_image(struct tp_image *image, const void *text_start, const void 
     };
 }
 
-static enum tp_status fail_image(const struct tp_image *image, enum tp_status status) {
+TP_COLD static enum tp_status fail_image(const struct tp_image *image, enum tp_status status) {
     return tp_fail(&(struct tp_error){.status = status, .image = image->name});
 }
 
-static enum tp_status check_against_others(const struct tp_image *image) {
+TP_COLD static enum tp_status check_against_others(const struct tp_image *image) {
     for (const struct tp_image *other = tp_registry.images; other; other = other->next) {
         if (other == image)
             return fail_image(image, TP_ERR_IMAGE_KNOWN);
@@ -68,14 +68,26 @@ static enum tp_status check_against_others(const struct tp_image *image) {
     return TP_OK;
 }
 
-static bool is_sane(const struct tp_image *image) {
+TP_COLD static bool is_sane(const struct tp_image *image) {
     return image && image->name && image->text_start < image->text_end &&
            (!image->site_count || (image->sites && image->index)) && (!image->key_count || image->keys) &&
            (!image->inline_count || image->inlines) && image->originals <= image->originals_end &&
            image->replacements <= image->replacements_end;
 }
 
-static enum tp_status prepare(struct tp_image *image) {
+/*
+ * Whether the text of another image follows a key into this one: a site holds a call of a function here, or its
+ * inline form. Then the image must neither go nor come, since inline forms come and go with it.
+ */
+TP_COLD static bool is_pointed_into(const struct tp_image *image) {
+    for (const struct tp_image *other = tp_registry.images; other; other = other->next)
+        for (uint32_t i = 0; other != image && other->applied && i < other->key_count; i++)
+            if (other->keys[i].applied >= image->text_start && other->keys[i].applied < image->text_end)
+                return true;
+    return false;
+}
+
+TP_COLD static enum tp_status prepare(struct tp_image *image) {
     enum tp_status status = tp_order_keys(image);
     if (status == TP_OK)
         status = tp_order_inlines(image);
@@ -94,13 +106,15 @@ static enum tp_status prepare(struct tp_image *image) {
     return status;
 }
 
-enum tp_status tp_image_add(struct tp_image *image) {
+TP_COLD enum tp_status tp_image_add(struct tp_image *image) {
     if (!tp_registry.initialized)
         return tp_fail_with(TP_ERR_NOT_INITIALIZED);
     if (!is_sane(image))
         return tp_fail_with(TP_ERR_BAD_ARGUMENT);
     if (image->site_count == 0)
         return fail_image(image, TP_ERR_EMPTY_TABLE);
+    if (is_pointed_into(image))
+        return fail_image(image, TP_ERR_IMAGE_IN_USE);
     enum tp_status status = prepare(image);
     if (status != TP_OK)
         return status;
@@ -117,7 +131,7 @@ static bool owns_key(const struct tp_image *image, const struct tp_key *key) {
     return key >= image->keys && key < image->keys + image->key_count;
 }
 
-static bool depends_on(const struct tp_image *image, const struct tp_image *keys_of) {
+TP_COLD static bool depends_on(const struct tp_image *image, const struct tp_image *keys_of) {
     uint32_t total = image->place_count + image->template_count;
     for (uint32_t i = image->group_start; i < total; i++)
         if (owns_key(keys_of, tp_site_key(&image->sites[image->index[i]])))
@@ -125,7 +139,7 @@ static bool depends_on(const struct tp_image *image, const struct tp_image *keys
     return false;
 }
 
-enum tp_status tp_image_remove(struct tp_image *image) {
+TP_COLD enum tp_status tp_image_remove(struct tp_image *image) {
     if (!tp_registry.initialized)
         return tp_fail_with(TP_ERR_NOT_INITIALIZED);
     struct tp_image **link = &tp_registry.images;
@@ -136,6 +150,8 @@ enum tp_status tp_image_remove(struct tp_image *image) {
     for (const struct tp_image *other = tp_registry.images; other; other = other->next)
         if (other != image && depends_on(other, image))
             return fail_image(image, TP_ERR_IMAGE_IN_USE);
+    if (is_pointed_into(image))
+        return fail_image(image, TP_ERR_IMAGE_IN_USE);
     *link = image->next;
     return TP_OK;
 }

@@ -21,7 +21,7 @@ const char *tp_status_text(enum tp_status status) {
                                   "nothing has been applied\0"
                                   "the image is known already\0"
                                   "the image is not known\0"
-                                  "another image depends on the image's keys\0"
+                                  "another image depends on this one\0"
                                   "the image's text overlaps another image's\0"
                                   "other CPUs run: the boot writer must not be used\0"
                                   "bad argument\0"

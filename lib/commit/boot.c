@@ -13,7 +13,7 @@ static inline void forget_memory(void) {
     __asm__ volatile("" : : : "memory");
 }
 
-static enum tp_status refuse_bytes(enum tp_status status, const struct tp_edit *edit, const uint8_t *found,
+TP_COLD static enum tp_status refuse_bytes(enum tp_status status, const struct tp_edit *edit, const uint8_t *found,
                                    const uint8_t *expected) {
     struct tp_error error = {.status = status, .site = edit->address, .length = edit->length, .key = edit->key};
     error.shown = edit->length < sizeof error.found ? edit->length : sizeof error.found;

@@ -67,10 +67,7 @@ static unsigned find_kind(const struct tp_insn *insn) {
     return kind;
 }
 
-/*
- * add, or, adc, sbb, and, sub, xor of 00-3F: bit 1 is the direction, 4 and 5 are rax, 38 is cmp. Out of line
- * for size.
- */
+/* The rows 00-3F: bit 1 is the direction, 4 and 5 are rax, 38 is cmp. Out of line for size. */
 __attribute__((noinline)) static unsigned written_operands(const struct tp_insn *insn) {
     uint8_t opcode = insn->opcode;
     if (insn->map != TP_INSN_MAP_ONE_BYTE || opcode >= 0x40)

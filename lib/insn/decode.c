@@ -10,10 +10,9 @@
 enum { REX_W = 8, REX = 0x40 };
 
 /*
- * The bytes that may be read, and zeros behind them: so reading past the end is no error at once, and the
- * code that reads needs no error paths. It is noticed by the position before anything is decided by it. A
- * zero is no prefix, so at most one byte more than the longest instruction, and then an opcode and its
- * operands, are looked at.
+ * The bytes that may be read, and zeros behind them, so that the code which reads needs no error paths: the
+ * position tells in the end that a zero was made up, and then whatever followed from it is dropped. A zero is
+ * no prefix, so 15 prefixes, an opcode and its operands are the most that is ever looked at.
  */
 struct cursor {
     uint8_t window[32];
@@ -54,8 +53,7 @@ static unsigned prefix_flag(uint8_t byte) {
 }
 
 /*
- * Returns the first byte that is no prefix. A REX that isn't the last prefix has no effect (SDM vol. 2
- * 2.2.1).
+ * Returns the first byte that is no prefix. REX counts only as the last of them (SDM vol. 2 section 2.2.1).
  */
 static uint8_t take_prefixes(struct cursor *cursor, struct tp_insn *insn) {
     for (;;) {
@@ -71,9 +69,7 @@ static uint8_t take_prefixes(struct cursor *cursor, struct tp_insn *insn) {
     }
 }
 
-/*
- * SDM vol. 2 section 2.3.5 and 2.7.1, APM vol. 3 section 1.8 and 1.9: these before VEX, EVEX and XOP are #UD.
- */
+/* Prefixes that are #UD before VEX, EVEX and XOP (SDM vol. 2 sections 2.3.2 to 2.3.4, APM vol. 3 1.9). */
 static bool forbids_vex(const struct tp_insn *insn) {
     return insn->rex || (insn->flags & (TP_INSN_HAS_OPERAND_SIZE_PREFIX | TP_INSN_HAS_LOCK_PREFIX |
                                         TP_INSN_HAS_REPEAT_PREFIX));
@@ -85,8 +81,7 @@ static uint8_t rex_from_vex(uint8_t inverted, uint8_t w) {
 }
 
 /*
- * Takes what stands between the byte C5, C4, 8F (which isn't pop then) or 62 and the opcode; the map, 0 if
- * bad.
+ * Takes what stands between C5, C4, 8F (which isn't pop then) or 62 and the opcode. The map; 0 if it's bad.
  */
 static uint8_t take_vex(struct cursor *cursor, struct tp_insn *insn, uint8_t first) {
     unsigned allowed = MAPS(1, 3);
@@ -120,19 +115,14 @@ static unsigned vex_shape(unsigned shape, uint8_t opcode) {
     return shape == TP_SHAPE_MODRM || shape == TP_SHAPE_MODRM_IMM_8 || opcode == 0x77 ? shape : TP_SHAPE_NONE;
 }
 
-/*
- * 8F with a map below 8 is pop: its ModRM.reg must be 0, which is what keeps the two apart (APM vol. 3 1.9).
- */
+/* 8F is pop if the map would be below 8, as it is with a ModRM.reg of 0 (APM vol. 3 section 1.9). */
 static bool begins_vex(const struct cursor *cursor, uint8_t byte) {
     if (byte != 0x8f)
         return byte == 0xc4 || byte == 0xc5 || byte == 0x62;
     return (cursor->window[cursor->position] & 0x1f) >= TP_INSN_MAP_XOP8;
 }
 
-/*
- * Everything up to the opcode. Out of line, as is immediate_size: in line, GCC makes the decoder half as long
- * again.
- */
+/* Everything up to the opcode. Out of line, like immediate_size, for size: GCC makes copies of the rest. */
 __attribute__((noinline)) static unsigned take_opcode(struct cursor *cursor, struct tp_insn *insn) {
     uint8_t byte = take_prefixes(cursor, insn);
     bool is_vex = begins_vex(cursor, byte);

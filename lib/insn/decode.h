@@ -12,7 +12,7 @@
  *   tp_insn_walk()           all instructions of a sequence, as a bitmap of their first bytes
  *   tp_insn_displacement()   value of the PC-relative field
  *   tp_insn_target()         where that field points
- *   tp_insn_may_be_padded()  whether 0x2e prefixes may be put in front
+ *   tp_insn_may_be_padded()  whether 2e prefixes may be put in front
  *
  * Example
  *   struct tp_insn insn;
@@ -30,9 +30,12 @@
  * Edge cases
  *   - No byte at or past `end` is read, and never more than 15.
  *   - An opcode that no manual defines in map 0F38, 0F3A or in a VEX, EVEX or XOP map still has a length,
- *     since the map alone decides it; so text from newer CPUs can be walked. Likewise a LOCK prefix where it
- *     isn't allowed is no error here. Undefined opcodes of the first two maps are TP_ERR_BAD_INSN, and so are
- *     the APX encodings (REX2, EVEX map 4).
+ *     since the map alone decides it; so text from newer CPUs can be walked. Nor is a LOCK prefix where it
+ *     isn't allowed, or an undefined member of a group, an error here. Undefined opcodes of the first two
+ *     maps are TP_ERR_BAD_INSN, and so are the encodings of APX (REX2, EVEX map 4) and of the first Xeon Phi
+ *     (MVEX, jkzd).
+ *   - lea, add and sub count as TP_INSN_LEA_RSP and so on only with the plain REX.W that assemblers emit, and
+ *     lea only with a displacement; other ways to write the same have TP_INSN_STACK_CHANGES alone.
  *   - 66 before a near branch: Intel ignores it, AMD truncates the offset to 16 bits, so that even the length
  *     is another (SDM vol. 2, "CALL"; APM vol. 3 section 1.2.2). We give Intel's length and set
  *     TP_INSN_VENDOR_DEPENDENT; so too for UD0 (0F FF), which has ModRM on Intel only.

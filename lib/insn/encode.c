@@ -19,10 +19,7 @@ __attribute__((noinline)) static void fill(uint8_t *out, unsigned length, uint8_
     }
 }
 
-/*
- * The instruction's one or two opcode bytes and its displacement, at the end of the slot; prefixes before
- * them.
- */
+/* One or two opcode bytes and the displacement at the end of the slot, prefixes before them. */
 __attribute__((noinline)) static enum tp_status encode_at_end(uint8_t *out, unsigned length, unsigned opcode,
                                                               uintptr_t address, uintptr_t target) {
     unsigned natural = opcode > 0xff ? 6 : 5;
@@ -76,8 +73,8 @@ enum tp_status tp_encode_jmp8(uint8_t *out, uintptr_t address, uintptr_t target)
 }
 
 /*
- * 1 is 90, and 3, 4, 5, 7, 8 are 0f 1f with the memory operand that makes up the length (SDM vol. 2 "NOP",
- * table 4-12). 2, 6 and 9 are 1, 5 and 8 with a 66. Longer ones have a 2e and 66s before it, as the GNU
+ * 1 is 90, and 3, 4, 5, 7, 8 are 0f 1f with the memory operand that makes up the length (SDM vol. 2 "NOP").
+ * 2, 6 and 9 are 1, 5 and 8 with a 66. Longer ones have a 2e and 66s before it, as the GNU
  * assembler's have.
  */
 static void encode_nop(uint8_t *out, unsigned length) {
@@ -100,10 +97,7 @@ static void encode_nop(uint8_t *out, unsigned length) {
     out[2] = modrm_of_length[natural];
 }
 
-/*
- * Both ends of the jump move together, so any address will do. A gap of 2 GiB, which it couldn't cross, is no
- * slot.
- */
+/* Both ends of the jump move together, so any address will do; no slot is as long as it can jump. */
 static void encode_skip(uint8_t *out, unsigned length) {
     fill(out, length, TP_OPCODE_INT3);
     if (length - TP_JMP8_LENGTH > INT8_MAX) {

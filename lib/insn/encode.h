@@ -76,10 +76,7 @@ TP_MUST_CHECK enum tp_status tp_encode_jmp32(uint8_t *out, uintptr_t address, ui
  */
 void tp_fill_nops(uint8_t *out, unsigned length, unsigned longest);
 
-/*
- * Only NOPs, or NOPs and then a jump to the end over int3: what tp_fill_nops writes, and what assemblers pad
- * with.
- */
+/* Only NOPs, or NOPs and then a jump to the end over int3: what tp_fill_nops and assemblers pad with. */
 bool tp_is_nop_run(const uint8_t *bytes, unsigned length);
 
 #endif

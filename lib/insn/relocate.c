@@ -69,9 +69,7 @@ enum tp_status tp_relocate(uint8_t *bytes, unsigned length, uintptr_t from, uint
     enum tp_status status = pass(bytes, length, from - to, NULL, &found, culprit);
     if (status != TP_OK || !found)
         return status;
-    /*
-     * What an operand points at is looked at before that operand is written, so this sees what the check saw.
-     */
+    /* An operand is looked at before it is written, so this pass sees what the first one saw. */
     return pass(bytes, length, from - to, bytes, &found, culprit);
 }
 

@@ -13,7 +13,7 @@ bool tp_alternative_is_chosen(const struct tp_site *site, enum tp_view view) {
     return set != !!(site->detail & TP_DETAIL_NOT);
 }
 
-static enum tp_status refuse_move(const struct tp_site *site, enum tp_status status, uintptr_t address,
+TP_COLD static enum tp_status refuse_move(const struct tp_site *site, enum tp_status status, uintptr_t address,
                                   const struct tp_relocate_culprit *culprit) {
     return tp_fail(&(struct tp_error){.status = status,
                                       .site = address,

@@ -5,6 +5,7 @@
  */
 #include "site/registry.h"
 
+#include "report.h"
 #include "serialize.h"
 
 enum register_index { EAX, EBX, ECX, EDX };
@@ -20,7 +21,7 @@ static const struct {
 };
 
 /* A leaf beyond the highest answers with the data of another one (SDM vol. 2 "CPUID"), so it must not be asked. */
-static bool has_leaf(uint32_t leaf, uint32_t subleaf) {
+TP_COLD static bool has_leaf(uint32_t leaf, uint32_t subleaf) {
     uint32_t out[4];
     tp_cpuid(leaf & 0x80000000, 0, out);
     if (out[EAX] < leaf)
@@ -31,7 +32,7 @@ static bool has_leaf(uint32_t leaf, uint32_t subleaf) {
     return out[EAX] >= subleaf;
 }
 
-static uint32_t read_word(unsigned word) {
+TP_COLD static uint32_t read_word(unsigned word) {
     uint32_t out[4];
     if (!has_leaf(cpuid_words[word].leaf, cpuid_words[word].subleaf))
         return 0;
@@ -44,7 +45,7 @@ static uint32_t bit(unsigned feature) {
 }
 
 /* Vendors and hypervisors sign with twelve characters in three registers; four of them tell these apart. */
-static uint32_t vendor_bits(void) {
+TP_COLD static uint32_t vendor_bits(void) {
     uint32_t out[4];
     tp_cpuid(0, 0, out);
     if (out[EBX] == 0x756e6547) /* "Genu" ineIntel */
@@ -55,7 +56,7 @@ static uint32_t vendor_bits(void) {
 }
 
 /* A hypervisor that poses as another one first moves its own leaves up by 0x100. */
-static uint32_t hypervisor_bits(void) {
+TP_COLD static uint32_t hypervisor_bits(void) {
     uint32_t found = 0, out[4];
     for (uint32_t leaf = 0x40000000; leaf <= 0x40000300; leaf += 0x100) {
         tp_cpuid(leaf, 0, out);
@@ -73,7 +74,7 @@ bool tp_feature_exists(unsigned feature) {
     return feature / 32 != TP_FEATURE_SYNTHETIC_WORD || (TP_FEATURE_SYNTHETIC_KNOWN & bit(feature));
 }
 
-void tp_detect_features(struct tp_state *state) {
+TP_COLD void tp_detect_features(struct tp_state *state) {
     *state = (struct tp_state){.features = {0}};
     for (unsigned word = 0; word < TP_FEATURE_SYNTHETIC_WORD; word++)
         state->features[word] = read_word(word);

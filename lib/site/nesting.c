@@ -11,7 +11,7 @@
 
 enum { DEPTH_MAX = 8 };
 
-static enum tp_status refuse_pair(const struct tp_image *image, enum tp_status status, const struct tp_site *site,
+TP_COLD static enum tp_status refuse_pair(const struct tp_image *image, enum tp_status status, const struct tp_site *site,
                                   const struct tp_site *other) {
     return tp_fail(&(struct tp_error){.status = status,
                                       .image = image->name,
@@ -25,7 +25,7 @@ static bool may_hold(const struct tp_site *outer, const struct tp_site *inner) {
 }
 
 /* Sites [first, end) are one class of the order. */
-static enum tp_status nest_range(struct tp_image *image, uint32_t first, uint32_t end) {
+TP_COLD static enum tp_status nest_range(struct tp_image *image, uint32_t first, uint32_t end) {
     struct tp_site *open[DEPTH_MAX];
     unsigned depth = 0;
     for (uint32_t i = first; i < end; i++) {
@@ -46,7 +46,7 @@ static enum tp_status nest_range(struct tp_image *image, uint32_t first, uint32_
 }
 
 /* An alternative is composed as well if its replacement holds sites. */
-static void mark_template_holders(struct tp_image *image) {
+TP_COLD static void mark_template_holders(struct tp_image *image) {
     uint32_t count = image->place_count + image->template_count;
     for (uint32_t i = 0; i < count && image->template_count; i++) {
         struct tp_site *site = &image->sites[i];
@@ -59,7 +59,7 @@ static void mark_template_holders(struct tp_image *image) {
     }
 }
 
-enum tp_status tp_validate_nesting(struct tp_image *image) {
+TP_COLD enum tp_status tp_validate_nesting(struct tp_image *image) {
     enum tp_status status = nest_range(image, 0, image->place_count);
     if (status == TP_OK)
         status = nest_range(image, image->place_count, image->place_count + image->template_count);

@@ -11,7 +11,7 @@ static void move_field(int32_t *field, intptr_t distance) {
 }
 
 /* Swaps two records whose first `fields` words are self-relative. */
-static void swap_records(void *table, uint32_t a, uint32_t b, uint32_t words, uint32_t fields) {
+TP_COLD static void swap_records(void *table, uint32_t a, uint32_t b, uint32_t words, uint32_t fields) {
     int32_t *left = (int32_t *)table + (size_t)a * words;
     int32_t *right = (int32_t *)table + (size_t)b * words;
     intptr_t distance = (intptr_t)right - (intptr_t)left;
@@ -26,16 +26,16 @@ static void swap_records(void *table, uint32_t a, uint32_t b, uint32_t words, ui
     }
 }
 
-static bool key_before(const struct tp_sort *sort, uint32_t a, uint32_t b) {
+TP_COLD static bool key_before(const struct tp_sort *sort, uint32_t a, uint32_t b) {
     const struct tp_key *keys = sort->table;
     return tp_key_cell(&keys[a]) < tp_key_cell(&keys[b]);
 }
 
-static void swap_keys(const struct tp_sort *sort, uint32_t a, uint32_t b) {
+TP_COLD static void swap_keys(const struct tp_sort *sort, uint32_t a, uint32_t b) {
     swap_records(sort->table, a, b, sizeof(struct tp_key) / 4, 2);
 }
 
-enum tp_status tp_order_keys(struct tp_image *image) {
+TP_COLD enum tp_status tp_order_keys(struct tp_image *image) {
     const struct tp_sort sort = {image->keys, NULL, key_before, swap_keys};
     tp_sort_table(&sort, image->key_count);
     for (uint32_t i = 1; i < image->key_count; i++)
@@ -47,16 +47,16 @@ enum tp_status tp_order_keys(struct tp_image *image) {
     return TP_OK;
 }
 
-static bool inline_before(const struct tp_sort *sort, uint32_t a, uint32_t b) {
+TP_COLD static bool inline_before(const struct tp_sort *sort, uint32_t a, uint32_t b) {
     const struct tp_inline *inlines = sort->table;
     return tp_relative(&inlines[a].function) < tp_relative(&inlines[b].function);
 }
 
-static void swap_inlines(const struct tp_sort *sort, uint32_t a, uint32_t b) {
+TP_COLD static void swap_inlines(const struct tp_sort *sort, uint32_t a, uint32_t b) {
     swap_records(sort->table, a, b, sizeof(struct tp_inline) / 4, 3);
 }
 
-enum tp_status tp_order_inlines(struct tp_image *image) {
+TP_COLD enum tp_status tp_order_inlines(struct tp_image *image) {
     const struct tp_sort sort = {image->inlines, NULL, inline_before, swap_inlines};
     tp_sort_table(&sort, image->inline_count);
     for (uint32_t i = 1; i < image->inline_count; i++)
@@ -75,7 +75,7 @@ static unsigned class_of(const struct tp_image *image, uintptr_t address) {
     return 0;
 }
 
-static bool site_before(const struct tp_sort *sort, uint32_t a, uint32_t b) {
+TP_COLD static bool site_before(const struct tp_sort *sort, uint32_t a, uint32_t b) {
     const struct tp_image *image = sort->context;
     const struct tp_site *left = &image->sites[a], *right = &image->sites[b];
     uintptr_t here = tp_site_address(left), there = tp_site_address(right);
@@ -92,7 +92,7 @@ static bool site_before(const struct tp_sort *sort, uint32_t a, uint32_t b) {
 }
 
 /* A field of 0 means "none" and not an address, so it doesn't move: kinds differ in which they have. */
-static void swap_sites(const struct tp_sort *sort, uint32_t a, uint32_t b) {
+TP_COLD static void swap_sites(const struct tp_sort *sort, uint32_t a, uint32_t b) {
     struct tp_site *sites = sort->table;
     bool has_form[2] = {sites[a].form != 0, sites[b].form != 0};
     bool has_key[2] = {sites[a].key != 0, sites[b].key != 0};
@@ -107,7 +107,7 @@ static void swap_sites(const struct tp_sort *sort, uint32_t a, uint32_t b) {
         sites[a].key = 0;
 }
 
-void tp_order_sites(struct tp_image *image) {
+TP_COLD void tp_order_sites(struct tp_image *image) {
     const struct tp_sort sort = {image->sites, image, site_before, swap_sites};
     tp_sort_table(&sort, image->site_count);
     uint32_t counts[3] = {0, 0, 0};
@@ -117,21 +117,21 @@ void tp_order_sites(struct tp_image *image) {
     image->template_count = counts[1];
 }
 
-static bool index_before(const struct tp_sort *sort, uint32_t a, uint32_t b) {
+TP_COLD static bool index_before(const struct tp_sort *sort, uint32_t a, uint32_t b) {
     const uint32_t *index = sort->table;
     const struct tp_site *sites = sort->context;
     uintptr_t left = tp_site_cell(&sites[index[a]]), right = tp_site_cell(&sites[index[b]]);
     return left != right ? left < right : index[a] < index[b];
 }
 
-static void swap_index(const struct tp_sort *sort, uint32_t a, uint32_t b) {
+TP_COLD static void swap_index(const struct tp_sort *sort, uint32_t a, uint32_t b) {
     uint32_t *index = sort->table;
     uint32_t kept = index[a];
     index[a] = index[b];
     index[b] = kept;
 }
 
-void tp_order_index(struct tp_image *image) {
+TP_COLD void tp_order_index(struct tp_image *image) {
     uint32_t count = image->place_count + image->template_count, filled = 0;
     for (uint32_t i = 0; i < count; i++)
         if (!tp_site_has_key(&image->sites[i]))

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "site/sort.h"
 
-static bool is_sorted(const struct tp_sort *sort, uint32_t count) {
+#include "report.h"
+
+TP_COLD static bool is_sorted(const struct tp_sort *sort, uint32_t count) {
     for (uint32_t i = 1; i < count; i++)
         if (sort->before(sort, i, i - 1))
             return false;
     return true;
 }
 
-static void sift_down(const struct tp_sort *sort, uint32_t root, uint32_t count) {
+TP_COLD static void sift_down(const struct tp_sort *sort, uint32_t root, uint32_t count) {
     for (;;) {
         uint32_t child = 2 * root + 1;
         if (child >= count)
@@ -22,7 +24,7 @@ static void sift_down(const struct tp_sort *sort, uint32_t root, uint32_t count)
     }
 }
 
-void tp_sort_table(const struct tp_sort *sort, uint32_t count) {
+TP_COLD void tp_sort_table(const struct tp_sort *sort, uint32_t count) {
     if (is_sorted(sort, count))
         return;
     for (uint32_t root = count / 2; root-- > 0;)

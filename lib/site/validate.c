@@ -8,7 +8,7 @@
 #include "site/search.h"
 #include "site/site.h"
 
-static enum tp_status refuse(const struct tp_image *image, const struct tp_site *site, enum tp_status status,
+TP_COLD static enum tp_status refuse(const struct tp_image *image, const struct tp_site *site, enum tp_status status,
                              uint64_t value) {
     return tp_fail(&(struct tp_error){.status = status,
                                       .image = image->name,
@@ -17,24 +17,24 @@ static enum tp_status refuse(const struct tp_image *image, const struct tp_site 
                                       .value = value});
 }
 
-static bool lies_in(const void *first, unsigned length, const uint8_t *start, const uint8_t *end) {
+TP_COLD static bool lies_in(const void *first, unsigned length, const uint8_t *start, const uint8_t *end) {
     uintptr_t address = (uintptr_t)first;
     return address >= (uintptr_t)start && address < (uintptr_t)end && length <= (uintptr_t)end - address;
 }
 
 /* Room for the form's length byte and for as many bytes as it says. */
-static bool form_lies_in(const struct tp_form *form, const uint8_t *start, const uint8_t *end) {
+TP_COLD static bool form_lies_in(const struct tp_form *form, const uint8_t *start, const uint8_t *end) {
     return lies_in(form, 1, start, end) && lies_in(form, 1u + form->length, start, end);
 }
 
-static bool place_is_known(const struct tp_image *image, const struct tp_site *site) {
+TP_COLD static bool place_is_known(const struct tp_image *image, const struct tp_site *site) {
     const void *first = (const void *)tp_site_address(site);
     return lies_in(first, site->length, (const uint8_t *)image->text_start, (const uint8_t *)image->text_end) ||
            lies_in(first, site->length, image->originals, image->originals_end) ||
            lies_in(first, site->length, image->replacements, image->replacements_end);
 }
 
-static enum tp_status validate_alternative(const struct tp_image *image, struct tp_site *site) {
+TP_COLD static enum tp_status validate_alternative(const struct tp_image *image, struct tp_site *site) {
     const struct tp_form *original = tp_site_original(site), *replacement = tp_site_replacement(site);
     unsigned feature = site->detail & ~(unsigned)TP_DETAIL_NOT;
     if (!tp_feature_exists(feature))
@@ -59,7 +59,7 @@ static enum tp_status validate_alternative(const struct tp_image *image, struct 
 }
 
 /* Keys of the image that is being added count as well as those of the images in use. */
-static enum tp_status validate_key(const struct tp_image *image, const struct tp_site *site, unsigned kind) {
+TP_COLD static enum tp_status validate_key(const struct tp_image *image, const struct tp_site *site, unsigned kind) {
     const struct tp_key *key = tp_search_keys(image, tp_site_cell(site));
     if (!key)
         key = tp_site_key(site);
@@ -68,21 +68,21 @@ static enum tp_status validate_key(const struct tp_image *image, const struct tp
     return TP_OK;
 }
 
-static bool branch_fits(const struct tp_site *site, unsigned least_length) {
+TP_COLD static bool branch_fits(const struct tp_site *site, unsigned least_length) {
     unsigned branch = site->detail;
     if (branch != TP_BRANCH_CALL && branch != TP_BRANCH_JMP)
         return false;
     return site->length >= least_length && site->length <= TP_OP_LENGTH_MAX;
 }
 
-static bool static_call_fits(const struct tp_site *site) {
+TP_COLD static bool static_call_fits(const struct tp_site *site) {
     unsigned branch = site->detail;
     if (branch >= TP_BRANCH_JCC && branch <= (TP_BRANCH_JCC | 15))
         return site->length == 6;
     return branch_fits(site, 5);
 }
 
-static enum tp_status validate_branch_key(const struct tp_image *image, const struct tp_site *site) {
+TP_COLD static enum tp_status validate_branch_key(const struct tp_image *image, const struct tp_site *site) {
     const void *target = (const void *)tp_relative(&site->form);
     if (site->length != 2 && site->length != 5)
         return refuse(image, site, TP_ERR_SITE_LENGTH, 0);
@@ -91,7 +91,7 @@ static enum tp_status validate_branch_key(const struct tp_image *image, const st
     return validate_key(image, site, TP_KEY_KIND_STATIC_KEY);
 }
 
-static enum tp_status validate_site(const struct tp_image *image, struct tp_site *site) {
+TP_COLD static enum tp_status validate_site(const struct tp_image *image, struct tp_site *site) {
     site->detail &= (uint16_t)~TP_DETAIL_LIBRARY;
     if (tp_site_version(site) != TP_RECORD_VERSION)
         return refuse(image, site, TP_ERR_RECORD_VERSION, tp_site_version(site));
@@ -122,7 +122,7 @@ static enum tp_status validate_site(const struct tp_image *image, struct tp_site
     return refuse(image, site, TP_ERR_UNKNOWN_KIND, tp_site_kind(site));
 }
 
-enum tp_status tp_validate_sites(struct tp_image *image) {
+TP_COLD enum tp_status tp_validate_sites(struct tp_image *image) {
     for (uint32_t i = 0; i < image->site_count; i++) {
         enum tp_status status = validate_site(image, &image->sites[i]);
         if (status != TP_OK)
@@ -131,7 +131,7 @@ enum tp_status tp_validate_sites(struct tp_image *image) {
     return TP_OK;
 }
 
-static bool inline_is_sound(const struct tp_inline *form) {
+TP_COLD static bool inline_is_sound(const struct tp_inline *form) {
     uintptr_t start = tp_relative(&form->start), end = tp_relative(&form->end);
     if (end < start || end - start > TP_OP_LENGTH_MAX)
         return false;
@@ -149,7 +149,7 @@ static bool inline_is_sound(const struct tp_inline *form) {
     return true;
 }
 
-enum tp_status tp_validate_inlines(const struct tp_image *image) {
+TP_COLD enum tp_status tp_validate_inlines(const struct tp_image *image) {
     for (uint32_t i = 0; i < image->inline_count; i++)
         if (!inline_is_sound(&image->inlines[i]))
             return tp_fail(&(struct tp_error){.status = TP_ERR_BAD_INLINE,
