@@ -28,7 +28,7 @@
  *   stack change.
  *
  * Edge cases
- *   - No byte at or past `end` is read, and never more than 15.
+ *   - No byte at or past `end` is read, and never more than 15. `end` must not be below `bytes`.
  *   - An opcode that no manual defines in map 0F38, 0F3A or in a VEX, EVEX or XOP map still has a length,
  *     since the map alone decides it; so text from newer CPUs can be walked. Nor is a LOCK prefix where it
  *     isn't allowed, or an undefined member of a group, an error here. Undefined opcodes of the first two
