@@ -12,6 +12,8 @@ function(add_host_library name)
     add_library(${name} OBJECT EXCLUDE_FROM_ALL ${textpatch_host_sources})
     target_compile_options(${name} PUBLIC "$<$<COMPILE_LANGUAGE:C>:-O2;-g;-fno-pie;-mno-red-zone;${ARGN}>")
     target_include_directories(${name} PUBLIC "${TEXTPATCH_DIR}/include" "${TEXTPATCH_DIR}/lib")
+    # For programs that pin themselves to a CPU and the like; defined as a file would by itself.
+    target_compile_definitions(${name} INTERFACE _GNU_SOURCE=)
     target_link_options(${name} PUBLIC
         -no-pie ${ARGN} -L "${TEXTPATCH_DIR}/linker" -T "${TEXTPATCH_DIR}/linker/textpatch-host.ld")
     set_property(TARGET ${name} APPEND PROPERTY INTERFACE_LINK_DEPENDS

@@ -30,7 +30,9 @@
  *   - Use nests: an original or a replacement may itself be a TP_ALTERNATIVE or hold an op call.
  *   - Labels inside a form must be numeric ("1:"), since the original is assembled twice. A jump in an original to
  *     a label outside it must be written in its long form (`{disp32} jmp`): its copy, being in another section,
- *     gets the long form anyway, and two lengths are refused as TP_ERR_SITE_LENGTH or TP_ERR_UNEXPECTED_BYTES.
+ *     gets the long form anyway.
+ *   - "value of 1000 too large" (GNU as) or "invalid number of bytes" (clang) at a use means that the original and
+ *     its copy differ in length, or that a form is longer than 255 bytes.
  *   - `feature` is a #define or a literal, not an enum's name: the assembler has to know it.
  *   - All forms must leave the stack pointer as they found it.
  *   - The padding of an unpatched original is one-byte NOPs; any applied form is padded with the longest NOPs.
@@ -53,7 +55,8 @@
 #define TP_EMIT_FORM(section, start, end, source)                                                              \
     ".pushsection " section ",\"aw?\",@progbits\n" start                                                        \
     ":\t.byte " end "f - " start "b - 1\n\t" source "\n" end ":\n\t"                                            \
-    ".popsection\n\t"
+    ".popsection\n\t"                                                                                          \
+    TP_EMIT_REFUSAL(end "b - " start "b - 1 > " TP_TEXT(TP_SITE_LENGTH_MAX))
 
 /* How many bytes the site lacks to hold the form between two labels that are still to come. */
 #define TP_LACKING(n, form, form_end)                                                                          \
@@ -63,6 +66,12 @@
 #define TP_EMIT_PADDING(n, form, form_end)                                                                     \
     TP_LABEL(n, 2)                                                                                             \
     ":\t.skip -(" TP_LACKING(n, form, form_end) " > 0) * " TP_LACKING(n, form, form_end) ", 0x90\n"
+
+/* Stands between the original and its padding. */
+#define TP_EMIT_COPY_CHECK(n)                                                                                  \
+    TP_LABEL(n, 2)                                                                                             \
+    ":\n\t" TP_EMIT_REFUSAL(TP_LABEL(n, 4) "f - " TP_LABEL(n, 3) "f - 1 != " TP_LABEL(n, 2) "b - "             \
+                            TP_LABEL(n, 1) "b")
 
 #define TP_EMIT_ORIGINAL(n, original)                                                                          \
     TP_LABEL(n, 2) ":\n\t"                                                                                     \
@@ -75,12 +84,14 @@
 
 #define TP_ALTERNATIVE_N(n, original, replacement, feature)                                                    \
     "\n" TP_LABEL(n, 1) ":\t" original "\n"                                                                     \
+    TP_EMIT_COPY_CHECK(n)                                                                                      \
     TP_EMIT_PADDING(n, 5, 8)                                                                                   \
     TP_EMIT_ORIGINAL(n, original)                                                                              \
     TP_EMIT_CHOICE(n, 5, 8, replacement, feature)
 
 #define TP_ALTERNATIVE_2_N(n, original, replacement1, feature1, replacement2, feature2)                        \
     "\n" TP_LABEL(n, 1) ":\t" original "\n"                                                                     \
+    TP_EMIT_COPY_CHECK(n)                                                                                      \
     TP_EMIT_PADDING(n, 5, 8)                                                                                   \
     TP_EMIT_PADDING(n, 6, 9)                                                                                   \
     TP_EMIT_ORIGINAL(n, original)                                                                              \
@@ -90,6 +101,7 @@
 #define TP_ALTERNATIVE_3_N(n, original, replacement1, feature1, replacement2, feature2, replacement3,          \
                            feature3)                                                                           \
     "\n" TP_LABEL(n, 1) ":\t" original "\n"                                                                     \
+    TP_EMIT_COPY_CHECK(n)                                                                                      \
     TP_EMIT_PADDING(n, 5, 8)                                                                                   \
     TP_EMIT_PADDING(n, 6, 9)                                                                                   \
     TP_EMIT_PADDING(n, 7, 0)                                                                                   \

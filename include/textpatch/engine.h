@@ -158,8 +158,8 @@ TP_MUST_CHECK enum tp_status tp_image_remove(struct tp_image *image);
 /*
  * Brings every site of every image to the wanted state.
  * Context: see above. Statuses: TP_OK; TP_ERR_NOT_INITIALIZED; TP_ERR_EMPTY_TABLE if no image was added;
- * TP_ERR_LIVE_WRITER_NEEDED; TP_ERR_PORT_HOOK_MISSING; TP_ERR_MAP_FAILED; TP_ERR_OUT_OF_REACH;
- * TP_ERR_UNEXPECTED_BYTES. With all of these nothing was changed. TP_ERR_READ_BACK: see status.h.
+ * TP_ERR_LIVE_WRITER_NEEDED; TP_ERR_PORT_HOOK_MISSING; TP_ERR_OUT_OF_REACH; TP_ERR_UNEXPECTED_BYTES. With all of
+ * these nothing was changed. TP_ERR_MAP_FAILED, TP_ERR_READ_BACK: see status.h; the call may be repeated.
  */
 TP_MUST_CHECK enum tp_status tp_apply(void);
 
@@ -194,11 +194,15 @@ TP_MUST_CHECK enum tp_status tp_key_add(void *cell, int64_t change);
  * Statuses: TP_OK, TP_ERR_BAD_ARGUMENT for 0, TP_ERR_NOT_INITIALIZED.
  */
 TP_MUST_CHECK enum tp_status tp_set_cpu_count(unsigned count);
-/* From here on other CPUs execute the text: calls that write answer TP_ERR_LIVE_WRITER_NEEDED. */
+/*
+ * From here on other CPUs execute the text: calls that write answer TP_ERR_LIVE_WRITER_NEEDED.
+ * Context: as tp_set_cpu_count(). Statuses: TP_OK, TP_ERR_NOT_INITIALIZED; TP_ERR_NOT_APPLIED if the text has been
+ * applied for one CPU, so that lock prefixes are missing from it.
+ */
 TP_MUST_CHECK enum tp_status tp_cpus_running(bool running);
 
 /*
- * Calls `visit` for each change that tp_apply would make; touches no text. A visit that returns false ends the walk.
+ * Calls `visit` for each change that tp_apply would make; touches no text, but notes the state in the keys. A visit that returns false ends the walk.
  * Context: after tp_init(). Statuses: as tp_apply(), less those of writing.
  */
 TP_MUST_CHECK enum tp_status tp_plan(bool (*visit)(const struct tp_edit_info *, void *), void *argument);

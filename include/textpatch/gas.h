@@ -39,6 +39,8 @@
  *     separated by `;`, and a form that is an alternative again is a .macro of one's own that invokes it.
  *   - Labels inside a form must be numeric or made with \@, since an original is assembled twice. A jump out of an
  *     original must be written `{disp32} jmp`: its copy lies in another section and gets the long form.
+ *   - "value of 1000 too large" (GNU as) or "invalid number of bytes" (clang) at a use means that the original and
+ *     its copy differ in length, that a form is longer than 255 bytes, or that a short branch doesn't reach.
  *   - With -fPIE, symbols of other files must be hidden.
  */
 #ifndef TEXTPATCH_GAS_H
@@ -69,6 +71,14 @@
     .endif
     .byte \end - \start, TP_RECORD_VERSION << 4 | \kind
     .short \detail
+    .popsection
+.endm
+
+/* See TP_EMIT_REFUSAL in record.h. */
+.macro tp_refuse condition:req
+    .pushsection .textpatch.discard.checks, "a", @progbits
+    .skip 1 + 2 * \condition
+    .byte -1000 * \condition
     .popsection
 .endm
 
@@ -139,7 +149,6 @@
         "(\starts) | (\jumps_if_enabled) << 1"
 .endm
 
-/* The byte in the discarded section is there to be refused where the label is out of reach. */
 .macro TP_STATIC_BRANCH_SHORT key:req, starts:req, jumps_if_enabled:req, label:req
     tp_require_flags "\starts", "\jumps_if_enabled"
 .Ltp_branch\@:
@@ -149,9 +158,7 @@
         .byte 0x66, 0x90
     .endif
 .Ltp_branch_end\@:
-    .pushsection .textpatch.discard.reach, "a", @progbits
-    .byte \label - .Ltp_branch_end\@
-    .popsection
+    tp_refuse ((\label - .Ltp_branch_end\@ > 127) + (\label - .Ltp_branch_end\@ < -128))
     tp_emit_site .Ltp_branch\@, .Ltp_branch_end\@, "\key", "\label", TP_KIND_STATIC_KEY, \
         "(\starts) | (\jumps_if_enabled) << 1"
 .endm
@@ -176,23 +183,28 @@
     \source
 \label\()_end:
     .popsection
+    tp_refuse (\label\()_end - \label - 1 > TP_SITE_LENGTH_MAX)
 .endm
 
 .macro tp_pad_site number:req, form:req
 .Ltp_filled_\form\number:
-    .skip -(((\form\number\()_end - \form\number - 1) - (.Ltp_filled_\form\number - .Ltp_site\number)) > 0) * ((\form\number\()_end - \form\number - 1) - (.Ltp_filled_\form\number - .Ltp_site\number)), 0x90
+    .skip -(((\form\number\()_end - \form\number - 1) - (.Ltp_filled_\form\number - .Ltp_site\number)) > 0) * \
+        ((\form\number\()_end - \form\number - 1) - (.Ltp_filled_\form\number - .Ltp_site\number)), 0x90
 .endm
 
 .macro tp_emit_choice number:req, form:req, feature:req
     .if ((\feature) & 0x7fff) >= TP_FEATURE_WORDS * 32
         .error "textpatch: TP_ALTERNATIVE: there is no feature \feature"
     .endif
-    tp_emit_site .Ltp_site\number, .Ltp_site_end\number, \form\number, .Ltp_copy\number, TP_KIND_ALTERNATIVE, "\feature"
+    tp_emit_site .Ltp_site\number, .Ltp_site_end\number, \form\number, .Ltp_copy\number, TP_KIND_ALTERNATIVE, \
+        "\feature"
 .endm
 
 .macro TP_ALTERNATIVE original:req, replacement:req, feature:req
 .Ltp_site\@:
     \original
+.Ltp_original_end\@:
+    tp_refuse (.Ltp_copy\@_end - .Ltp_copy\@ - 1 != .Ltp_original_end\@ - .Ltp_site\@)
     tp_pad_site \@, .Ltp_first
 .Ltp_site_end\@:
     tp_emit_form .textpatch.originals, .Ltp_copy\@, "\original"
@@ -203,6 +215,8 @@
 .macro TP_ALTERNATIVE_2 original:req, replacement1:req, feature1:req, replacement2:req, feature2:req
 .Ltp_site\@:
     \original
+.Ltp_original_end\@:
+    tp_refuse (.Ltp_copy\@_end - .Ltp_copy\@ - 1 != .Ltp_original_end\@ - .Ltp_site\@)
     tp_pad_site \@, .Ltp_first
     tp_pad_site \@, .Ltp_second
 .Ltp_site_end\@:
@@ -213,9 +227,12 @@
     tp_emit_choice \@, .Ltp_second, "\feature2"
 .endm
 
-.macro TP_ALTERNATIVE_3 original:req, replacement1:req, feature1:req, replacement2:req, feature2:req, replacement3:req, feature3:req
+.macro TP_ALTERNATIVE_3 original:req, replacement1:req, feature1:req, replacement2:req, feature2:req, \
+        replacement3:req, feature3:req
 .Ltp_site\@:
     \original
+.Ltp_original_end\@:
+    tp_refuse (.Ltp_copy\@_end - .Ltp_copy\@ - 1 != .Ltp_original_end\@ - .Ltp_site\@)
     tp_pad_site \@, .Ltp_first
     tp_pad_site \@, .Ltp_second
     tp_pad_site \@, .Ltp_third

@@ -40,6 +40,8 @@
  *   - The kernel must be compiled with -mno-red-zone, as for any asm statement that pushes.
  *   - Functions for callee-save slots keep every register but rax: write them in assembler, with
  *     TP_CALLEE_SAVE_THUNK, or with the compiler's no_caller_saved_registers attribute (TP_CALLEE_SAVE).
+ *   - The compiler doesn't see a call in the statement and may leave the stack aligned to 8 bytes instead of 16. A
+ *     C callee that cares (one that spills SSE registers) needs __attribute__((force_align_arg_pointer)).
  *   - C callees may use SSE registers only if the kernel saves them; they are not in the clobber lists.
  */
 #ifndef TEXTPATCH_OP_H
@@ -71,9 +73,13 @@
 
 #define TP_EMIT_OP_CALL(width) TP_EMIT_OP(TP_BRANCH_CALL, "0x15", width)
 
-/* Counts 0 to 6 arguments. */
-#define TP_COUNT_(dummy, a1, a2, a3, a4, a5, a6, count, ...) count
-#define TP_COUNT(...) TP_COUNT_(0, ##__VA_ARGS__, 6, 5, 4, 3, 2, 1, 0, 0)
+/*
+ * Counts 0 to 6 arguments after the slot. The slot travels with the arguments, so that a list is never empty: `##`
+ * in front of one would keep a call inside an argument from being expanded, and strict -std=c11 from dropping the
+ * comma.
+ */
+#define TP_COUNT_(slot, a1, a2, a3, a4, a5, a6, count, ...) count
+#define TP_COUNT(...) TP_COUNT_(__VA_ARGS__, 6, 5, 4, 3, 2, 1, 0, 0)
 #define TP_PASTE_(a, b) a##b
 #define TP_PASTE(a, b) TP_PASTE_(a, b)
 
@@ -82,13 +88,13 @@
  * variable that is bound to a register.
  */
 #define TP_WIDEN(argument) ((unsigned long)(argument))
-#define TP_SET_0()
-#define TP_SET_1(a) unsigned long tp_a1 = TP_WIDEN(a);
-#define TP_SET_2(a, b) TP_SET_1(a) unsigned long tp_a2 = TP_WIDEN(b);
-#define TP_SET_3(a, b, c) TP_SET_2(a, b) unsigned long tp_a3 = TP_WIDEN(c);
-#define TP_SET_4(a, b, c, d) TP_SET_3(a, b, c) unsigned long tp_a4 = TP_WIDEN(d);
-#define TP_SET_5(a, b, c, d, e) TP_SET_4(a, b, c, d) unsigned long tp_a5 = TP_WIDEN(e);
-#define TP_SET_6(a, b, c, d, e, f) TP_SET_5(a, b, c, d, e) unsigned long tp_a6 = TP_WIDEN(f);
+#define TP_SET_0(slot)
+#define TP_SET_1(slot, a) unsigned long tp_a1 = TP_WIDEN(a);
+#define TP_SET_2(slot, a, b) TP_SET_1(slot, a) unsigned long tp_a2 = TP_WIDEN(b);
+#define TP_SET_3(slot, a, b, c) TP_SET_2(slot, a, b) unsigned long tp_a3 = TP_WIDEN(c);
+#define TP_SET_4(slot, a, b, c, d) TP_SET_3(slot, a, b, c) unsigned long tp_a4 = TP_WIDEN(d);
+#define TP_SET_5(slot, a, b, c, d, e) TP_SET_4(slot, a, b, c, d) unsigned long tp_a5 = TP_WIDEN(e);
+#define TP_SET_6(slot, a, b, c, d, e, f) TP_SET_5(slot, a, b, c, d, e) unsigned long tp_a6 = TP_WIDEN(f);
 
 #define TP_BIND_0
 #define TP_BIND_1
@@ -137,35 +143,44 @@
 #define TP_SAVE_STATEMENT(width, slot, result, count)                                                          \
     TP_OP_STATEMENT(width, slot, result, , TP_PASTE(TP_SAVE_INPUTS_, count), TP_SAVE_CLOBBERS)
 
-/* `if (0)` has the compiler check the arguments against the slot's type, and leaves no code behind. */
-#define TP_OP_VALUE(statement, width, slot, ...)                                                               \
+/* The call as C has it, for its type; in `if (0)` the compiler checks the arguments and leaves no code behind. */
+#define TP_TYPED_0(slot) (slot)()
+#define TP_TYPED_1(slot, a) (slot)(a)
+#define TP_TYPED_2(slot, a, b) (slot)(a, b)
+#define TP_TYPED_3(slot, a, b, c) (slot)(a, b, c)
+#define TP_TYPED_4(slot, a, b, c, d) (slot)(a, b, c, d)
+#define TP_TYPED_5(slot, a, b, c, d, e) (slot)(a, b, c, d, e)
+#define TP_TYPED_6(slot, a, b, c, d, e, f) (slot)(a, b, c, d, e, f)
+#define TP_SLOT(slot, ...) slot
+
+#define TP_OP_VALUE(statement, width, ...)                                                                     \
     __extension__({                                                                                            \
         TP_PASTE(TP_SET_, TP_COUNT(__VA_ARGS__))(__VA_ARGS__)                                                  \
-        __typeof__((slot)(__VA_ARGS__)) tp_result;                                                             \
+        __typeof__(TP_PASTE(TP_TYPED_, TP_COUNT(__VA_ARGS__))(__VA_ARGS__)) tp_result;                         \
         TP_PASTE(TP_BIND_, TP_COUNT(__VA_ARGS__))                                                              \
-        statement(width, slot, tp_result, TP_COUNT(__VA_ARGS__));                                              \
+        statement(width, TP_SLOT(__VA_ARGS__, 0), tp_result, TP_COUNT(__VA_ARGS__));                           \
         tp_result;                                                                                             \
     })
-#define TP_OP_VOID(statement, width, slot, ...)                                                                \
+#define TP_OP_VOID(statement, width, ...)                                                                      \
     __extension__({                                                                                            \
         unsigned long tp_result;                                                                               \
         if (0)                                                                                                 \
-            (slot)(__VA_ARGS__);                                                                               \
+            TP_PASTE(TP_TYPED_, TP_COUNT(__VA_ARGS__))(__VA_ARGS__);                                           \
         TP_PASTE(TP_SET_, TP_COUNT(__VA_ARGS__))(__VA_ARGS__)                                                  \
         TP_PASTE(TP_BIND_, TP_COUNT(__VA_ARGS__))                                                              \
-        statement(width, slot, tp_result, TP_COUNT(__VA_ARGS__));                                              \
+        statement(width, TP_SLOT(__VA_ARGS__, 0), tp_result, TP_COUNT(__VA_ARGS__));                           \
         (void)tp_result;                                                                                       \
     })
 
-#define TP_CALL(slot, ...) TP_OP_VALUE(TP_C_STATEMENT, 6, slot, ##__VA_ARGS__)
-#define TP_CALL_VOID(slot, ...) TP_OP_VOID(TP_C_STATEMENT, 6, slot, ##__VA_ARGS__)
-#define TP_CALLEE_SAVE_CALL(slot, ...) TP_OP_VALUE(TP_SAVE_STATEMENT, 6, slot, ##__VA_ARGS__)
-#define TP_CALLEE_SAVE_CALL_VOID(slot, ...) TP_OP_VOID(TP_SAVE_STATEMENT, 6, slot, ##__VA_ARGS__)
-#define TP_WIDE_CALL(width, slot, ...) TP_OP_VALUE(TP_C_STATEMENT, width, slot, ##__VA_ARGS__)
-#define TP_WIDE_CALL_VOID(width, slot, ...) TP_OP_VOID(TP_C_STATEMENT, width, slot, ##__VA_ARGS__)
-#define TP_WIDE_CALLEE_SAVE_CALL(width, slot, ...) TP_OP_VALUE(TP_SAVE_STATEMENT, width, slot, ##__VA_ARGS__)
-#define TP_WIDE_CALLEE_SAVE_CALL_VOID(width, slot, ...)                                                        \
-    TP_OP_VOID(TP_SAVE_STATEMENT, width, slot, ##__VA_ARGS__)
+/* Each takes (slot, arguments…), those of width in front (width, slot, arguments…). */
+#define TP_CALL(...) TP_OP_VALUE(TP_C_STATEMENT, 6, __VA_ARGS__)
+#define TP_CALL_VOID(...) TP_OP_VOID(TP_C_STATEMENT, 6, __VA_ARGS__)
+#define TP_CALLEE_SAVE_CALL(...) TP_OP_VALUE(TP_SAVE_STATEMENT, 6, __VA_ARGS__)
+#define TP_CALLEE_SAVE_CALL_VOID(...) TP_OP_VOID(TP_SAVE_STATEMENT, 6, __VA_ARGS__)
+#define TP_WIDE_CALL(width, ...) TP_OP_VALUE(TP_C_STATEMENT, width, __VA_ARGS__)
+#define TP_WIDE_CALL_VOID(width, ...) TP_OP_VOID(TP_C_STATEMENT, width, __VA_ARGS__)
+#define TP_WIDE_CALLEE_SAVE_CALL(width, ...) TP_OP_VALUE(TP_SAVE_STATEMENT, width, __VA_ARGS__)
+#define TP_WIDE_CALLEE_SAVE_CALL_VOID(width, ...) TP_OP_VOID(TP_SAVE_STATEMENT, width, __VA_ARGS__)
 
 /*
  * A C function as a callee-save one: the compiler's attribute where it exists (then the translation unit must be

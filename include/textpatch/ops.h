@@ -34,7 +34,8 @@
  * The ABI of the ops
  *   All are callee-save: they change rax and the flags, nothing else. `iret` and `usergs_sysret64` are jumped to
  *   (TP_OP_JMP in NASM and .S files) and don't return:
- *     iret              rsp at rip, cs, rflags, rsp, ss, as for the instruction
+ *     iret              rsp at rip, cs, rflags, rsp, ss, as for the instruction; under Xen PV the low bits of cs
+ *                       are 0 to return to the kernel and 3 to user mode, as in the frames that Xen makes
  *     usergs_sysret64   rcx: rip, r11: rflags, rsp: the user's; interrupts off; GS still the kernel's
  *
  * What tp_xen_pv_ops needs of the kernel, and only if it is linked (asm/ops_xen_pv.asm, lib/ops/xen_pv.c)
@@ -53,13 +54,12 @@
  *   - halt with interrupts off doesn't come back under Xen PV; safe_halt turns them on and sleeps, both in one.
  *   - make_pte and pte_val take physical addresses as they are: a PV kernel whose frames are not its machine
  *     frames puts functions of its own there. So does one that wants to wake a waiting CPU by kick().
+ *   - With -pie, GNU ld wants `-z noreloc-overflow` to link asm/ops_xen_pv.asm: it takes the offset
+ *     tp_xen_vcpu_info, 32 bits wide, for an address. lld links it as it is.
  *   - The tables' functions have their inline forms registered already: a TP_INLINE() for one is TP_ERR_BAD_INLINE.
  */
 #ifndef TEXTPATCH_OPS_H
 #define TEXTPATCH_OPS_H
-
-#include <textpatch/inline.h>
-#include <textpatch/op.h>
 
 /* Widths are numbers for the assembler too. An op without a line of its own needs TP_WIDTH_OP. */
 #define TP_WIDTH_OP 6
@@ -103,6 +103,9 @@
 #define TP_OPS_KICK 136
 
 #ifndef __ASSEMBLER__
+
+#include <textpatch/inline.h>
+#include <textpatch/op.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -77,14 +77,16 @@ struct tp_site {
     int32_t key;     /* see the table above */
     int32_t form;    /* see the table above; 0: none */
     uint8_t length;  /* of the site, in bytes, 1 to 255 */
-    uint8_t kind;    /* TP_RECORD_VERSION << 4 | TP_KIND_… */
+    uint8_t kind;    /* TP_RECORD_VERSION << 4 | TP_KIND_…; bit 7 is the library's and 0 in a file */
     uint16_t detail; /* see the table above */
 };
 
 /* One instruction sequence, stored out of line. */
 struct tp_form {
     uint8_t length; /* bytes that follow */
+#ifndef __cplusplus /* where an array without a length is no member */
     uint8_t bytes[];
+#endif
 };
 
 /*
@@ -138,6 +140,15 @@ TP_STATIC_ASSERT(sizeof(struct tp_inline) == 12, "the record ABI: 12 bytes an in
     ".byte " end " - " start ", " TP_TEXT(TP_RECORD_VERSION) " << 4 | " TP_TEXT(kind) "\n\t"                    \
     ".short " detail "\n\t"                                                                                     \
     ".popsection\n\t"
+
+/*
+ * Has the assembler refuse a place where `condition` holds: what .if can't ask, since it depends on labels that are
+ * still to come. GNU as stops at the .byte ("value of 1000 too large"), clang at the .skip ("invalid number of
+ * bytes"); neither checks both. True is -1 to them. What is emitted otherwise is discarded by the linker.
+ */
+#define TP_EMIT_REFUSAL(condition)                                                                             \
+    ".pushsection .textpatch.discard.checks,\"a\",@progbits\n\t"                                                \
+    ".skip 1 + 2 * (" condition ")\n\t.byte -1000 * (" condition ")\n\t.popsection\n\t"
 
 /* Assembler source of one key record. `cell` is an assembler expression, `name` plain text. */
 #define TP_EMIT_KEY(kind, cell, name)                                                                          \

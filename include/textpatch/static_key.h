@@ -32,7 +32,8 @@
  * Edge cases
  *   - Before the library has applied anything, a changed key is not seen by its branches (they read no memory):
  *     the text follows at tp_apply().
- *   - The short form fails at assembly where the code is out of reach of 8 bits.
+ *   - The short form fails at assembly where the code is out of reach of 8 bits: "value of 1000 too large" from GNU
+ *     as, "invalid number of bytes" from clang. A compiler may move the unlikely side that far.
  *   - A count never goes below 0: TP_ERR_BAD_ARGUMENT.
  */
 #ifndef TEXTPATCH_STATIC_KEY_H
@@ -46,13 +47,22 @@ struct tp_static_key {
     int64_t count;
 };
 
+/* An array's elements are all alike: C says so in its initialiser, C++ in the type. */
+#ifdef __cplusplus
+#define TP_KEY_TRUE_BY_DEFAULT = {1}
+#define TP_ALL_TRUE(count) {}
+#else
+#define TP_KEY_TRUE_BY_DEFAULT
+#define TP_ALL_TRUE(count) {[0 ...(count) - 1] = {{1}}}
+#endif
+
 /* The first value is part of the type, as an array's length, so that a branch can ask for it at compile time. */
 union tp_static_key_false {
     struct tp_static_key key;
     char starts_as[1];
 };
 union tp_static_key_true {
-    struct tp_static_key key;
+    struct tp_static_key key TP_KEY_TRUE_BY_DEFAULT;
     char starts_as[2];
 };
 #define TP_STARTS_TRUE(name) (sizeof((name).starts_as) - 1)
@@ -83,7 +93,7 @@ union tp_static_key_true {
     ".set tp_array_offset, tp_array_offset + 8\n\t.endr\n\t"
 #define TP_DEFINE_STATIC_KEY_ARRAY_TRUE(name, count)                                                           \
     TP_KEY_LINKAGE union tp_static_key_true name[count] __attribute__((visibility("hidden")));                 \
-    __attribute__((used)) union tp_static_key_true name[count] = {[0 ... (count) - 1] = {{1}}};                \
+    __attribute__((used)) union tp_static_key_true name[count] = TP_ALL_TRUE(count);                              \
     __asm__(TP_EMIT_KEY_ARRAY(#name, count))
 #define TP_DEFINE_STATIC_KEY_ARRAY_FALSE(name, count)                                                          \
     TP_KEY_LINKAGE union tp_static_key_false name[count] __attribute__((visibility("hidden")));                \
@@ -94,15 +104,13 @@ union tp_static_key_true {
  * One branch site. As a NOP it falls through; as a jump it goes to `tp_taken`.
  *   starts: whether it is assembled as a jump; jumps_if_enabled: what an enabled key makes of it.
  */
-/* A .byte takes -128 to 255, so two of them, 128 apart, take what a short jump can hold, and no more. */
 #define TP_EMIT_BRANCH_LONG                                                                                    \
     "7905:\t.if %c[tp_starts]\n\t.byte 0xe9\n\t.long %l[tp_taken] - . - 4\n\t"                                  \
     ".else\n\t.byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n\t.endif\n7906:\n\t"
 #define TP_EMIT_BRANCH_SHORT                                                                                   \
     "7905:\t.if %c[tp_starts]\n\t.byte 0xeb, %l[tp_taken] - . - 1\n\t"                                          \
     ".else\n\t.byte 0x66, 0x90\n\t.endif\n7906:\n\t"                                                            \
-    ".pushsection .textpatch.discard.reach,\"a\",@progbits\n\t"                                                     \
-    ".byte %l[tp_taken] - 7906b, %l[tp_taken] - 7906b + 128\n\t.popsection\n\t"
+    TP_EMIT_REFUSAL("(%l[tp_taken] - 7906b > 127) + (%l[tp_taken] - 7906b < -128)")
 
 #define TP_STATIC_BRANCH(emitted, cell, starts, jumps_if_enabled)                                              \
     __extension__({                                                                                            \

@@ -12,8 +12,9 @@
  *       kernel_panic(tp_status_text(status));
  *
  * Edge cases
- *   A status other than TP_OK means that no byte of text was changed, with two exceptions, which their comments
- *   name: TP_ERR_READ_BACK and TP_ERR_TEXT_DIFFERS (an audit's finding, which never writes).
+ *   A status other than TP_OK means that no byte of text was changed, with two exceptions: TP_ERR_MAP_FAILED and
+ *   TP_ERR_READ_BACK come from the middle of writing, when the port takes back what it gave. Each site then holds
+ *   its old or its new bytes; the same call again goes on from there.
  */
 #ifndef TEXTPATCH_STATUS_H
 #define TEXTPATCH_STATUS_H
@@ -38,7 +39,7 @@ enum tp_status {
     /* The kernel's side. */
     TP_ERR_BAD_ARGUMENT,
     TP_ERR_PORT_HOOK_MISSING, /* tp_last_error()->hook names it */
-    TP_ERR_MAP_FAILED,        /* the port gave no writable alias */
+    TP_ERR_MAP_FAILED,        /* the port gave no writable alias: sites before this one have been changed */
     /* The tables. */
     TP_ERR_EMPTY_TABLE,          /* no record at all: most likely a linker script without the fragment's KEEP */
     TP_ERR_RECORD_VERSION,       /* records emitted by headers of another version */

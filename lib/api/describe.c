@@ -4,17 +4,32 @@
  */
 #include "api/describe.h"
 
-#include "render/render.h"
+#include "render/alternative.h"
 #include "report.h"
 #include "site/search.h"
 #include "site/site.h"
 
-/* The form that the text shows at a site by itself; a nested one is told by its place. */
+static bool share_place(const struct tp_site *left, const struct tp_site *right) {
+    return tp_site_address(left) == tp_site_address(right) && left->length == right->length;
+}
+
+/*
+ * The form that the text shows at a site by itself; a nested one is told by its place. Not by way of tp_render(),
+ * which may fail, and then reports it: a site that is not shown need not be in reach of its key's target.
+ */
 static uint8_t shown_form(const struct tp_image *image, uint32_t at) {
-    uint8_t bytes[TP_SITE_LENGTH_MAX], form = TP_FORM_ORIGINAL;
-    if (tp_render(image, at, tp_shown_view_of(image), bytes, &form) != TP_OK)
-        return TP_FORM_ORIGINAL;
-    return form;
+    const struct tp_site *site = &image->sites[at];
+    enum tp_view view = tp_shown_view_of(image);
+    while (tp_site_kind(site) == TP_KIND_ALTERNATIVE) {
+        if (tp_alternative_is_chosen(site, view))
+            return TP_FORM_REPLACEMENT;
+        if (++at == image->place_count || !share_place(site, &image->sites[at]))
+            return TP_FORM_ORIGINAL;
+        site = &image->sites[at];
+    }
+    struct tp_template form;
+    tp_render_template(site, tp_site_has_key(site) ? tp_site_key(site) : NULL, view, &form);
+    return form.form;
 }
 
 TP_COLD void tp_fill_info(const struct tp_image *image, uint32_t at, struct tp_site_info *info) {

@@ -61,6 +61,9 @@ TP_COLD enum tp_status tp_set_cpu_count(unsigned count) {
 TP_COLD enum tp_status tp_cpus_running(bool running) {
     if (!tp_registry.initialized)
         return tp_fail_with(TP_ERR_NOT_INITIALIZED);
+    for (const struct tp_image *image = tp_registry.images; running && image; image = image->next)
+        if (image->applied && tp_state_has(&tp_registry.applied, TP_FEATURE_ONE_CPU))
+            return tp_fail(&(struct tp_error){.status = TP_ERR_NOT_APPLIED, .image = image->name});
     tp_registry.others_run = running;
     return TP_OK;
 }

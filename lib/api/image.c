@@ -7,6 +7,7 @@
 #include "report.h"
 #include "site/order.h"
 #include "site/registry.h"
+#include "site/search.h"
 #include "site/site.h"
 #include "site/validate.h"
 
@@ -51,6 +52,25 @@ TP_COLD static enum tp_status fail_image(const struct tp_image *image, enum tp_s
     return tp_fail(&(struct tp_error){.status = status, .image = image->name});
 }
 
+TP_COLD static enum tp_status check_keys_are_new(const struct tp_image *image) {
+    for (uint32_t i = 0; i < image->key_count; i++)
+        if (tp_find_key(tp_key_cell(&image->keys[i])))
+            return tp_fail(&(struct tp_error){.status = TP_ERR_DUPLICATE_KEY,
+                                              .image = image->name,
+                                              .key = tp_key_name(&image->keys[i]),
+                                              .value = tp_key_cell(&image->keys[i])});
+    return TP_OK;
+}
+
+TP_COLD static enum tp_status check_inlines_are_new(const struct tp_image *image) {
+    for (uint32_t i = 0; i < image->inline_count; i++)
+        if (tp_find_inline(tp_relative(&image->inlines[i].function)))
+            return tp_fail(&(struct tp_error){.status = TP_ERR_BAD_INLINE,
+                                              .image = image->name,
+                                              .value = tp_relative(&image->inlines[i].function)});
+    return TP_OK;
+}
+
 TP_COLD static enum tp_status check_against_others(const struct tp_image *image) {
     for (const struct tp_image *other = tp_registry.images; other; other = other->next) {
         if (other == image)
@@ -58,14 +78,9 @@ TP_COLD static enum tp_status check_against_others(const struct tp_image *image)
         if (image->text_start < other->text_end && other->text_start < image->text_end)
             return tp_fail(&(struct tp_error){
                 .status = TP_ERR_IMAGE_OVERLAP, .image = image->name, .value = other->text_start});
-        for (uint32_t i = 0; i < image->key_count; i++)
-            if (tp_find_key(tp_key_cell(&image->keys[i])))
-                return tp_fail(&(struct tp_error){.status = TP_ERR_DUPLICATE_KEY,
-                                                  .image = image->name,
-                                                  .key = tp_key_name(&image->keys[i]),
-                                                  .value = tp_key_cell(&image->keys[i])});
     }
-    return TP_OK;
+    enum tp_status status = check_keys_are_new(image);
+    return status == TP_OK ? check_inlines_are_new(image) : status;
 }
 
 TP_COLD static bool is_sane(const struct tp_image *image) {
@@ -75,14 +90,28 @@ TP_COLD static bool is_sane(const struct tp_image *image) {
            image->replacements <= image->replacements_end;
 }
 
+TP_COLD static bool is_target_in(const struct tp_image *image, uint64_t target) {
+    return (target >= image->text_start && target < image->text_end) || tp_search_inlines(image, target);
+}
+
 /*
  * Whether the text of another image follows a key into this one: a site holds a call of a function here, or its
- * inline form. Then the image must neither go nor come, since inline forms come and go with it.
+ * inline form, which may be of a function elsewhere. Then the image must neither come nor go, since inline forms
+ * come and go with it.
  */
-TP_COLD static bool is_pointed_into(const struct tp_image *image) {
+TP_COLD static bool text_points_into(const struct tp_image *image) {
     for (const struct tp_image *other = tp_registry.images; other; other = other->next)
         for (uint32_t i = 0; other != image && other->applied && i < other->key_count; i++)
-            if (other->keys[i].applied >= image->text_start && other->keys[i].applied < image->text_end)
+            if (is_target_in(image, other->keys[i].applied))
+                return true;
+    return false;
+}
+
+/* Whether a cell of another image holds the address of a function here, be the text patched or not. */
+TP_COLD static bool cell_points_into(const struct tp_image *image) {
+    for (const struct tp_image *other = tp_registry.images; other; other = other->next)
+        for (uint32_t i = 0; other != image && i < other->key_count; i++)
+            if (is_target_in(image, tp_key_read(&other->keys[i])))
                 return true;
     return false;
 }
@@ -113,11 +142,11 @@ TP_COLD enum tp_status tp_image_add(struct tp_image *image) {
         return tp_fail_with(TP_ERR_BAD_ARGUMENT);
     if (image->site_count == 0)
         return fail_image(image, TP_ERR_EMPTY_TABLE);
-    if (is_pointed_into(image))
-        return fail_image(image, TP_ERR_IMAGE_IN_USE);
     enum tp_status status = prepare(image);
     if (status != TP_OK)
         return status;
+    if (text_points_into(image))
+        return fail_image(image, TP_ERR_IMAGE_IN_USE);
     image->applied = false;
     image->next = NULL;
     struct tp_image **last = &tp_registry.images;
@@ -150,7 +179,7 @@ TP_COLD enum tp_status tp_image_remove(struct tp_image *image) {
     for (const struct tp_image *other = tp_registry.images; other; other = other->next)
         if (other != image && depends_on(other, image))
             return fail_image(image, TP_ERR_IMAGE_IN_USE);
-    if (is_pointed_into(image))
+    if (text_points_into(image) || cell_points_into(image))
         return fail_image(image, TP_ERR_IMAGE_IN_USE);
     *link = image->next;
     return TP_OK;

@@ -20,7 +20,7 @@
 #ifndef TP_COMMIT_BOOT_H
 #define TP_COMMIT_BOOT_H
 
-#include "render/template.h"
+#include "insn/template.h"
 #include "site/registry.h"
 
 struct tp_edit {

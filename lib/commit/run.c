@@ -18,7 +18,7 @@ enum { WORD = 8, AHEAD = 12 };
 struct word_form {
     uint64_t bytes;
     uint64_t bias;
-    uint64_t field; /* all ones in 32 bits if there is a field, else 0 */
+    uint64_t field; /* all ones in its width if there is a field, else 0 */
     unsigned shift; /* of the field */
 };
 
@@ -29,7 +29,7 @@ static struct word_form to_word(const struct tp_template *form) {
     for (unsigned i = 0; i < WORD && i < form->length; i++)
         word.bytes |= (uint64_t)form->bytes[i] << 8 * i;
     if (form->relative) {
-        word.field = UINT32_MAX;
+        word.field = form->is_short ? UINT8_MAX : UINT32_MAX;
         word.shift = 8u * form->field;
     }
     return word;
@@ -90,8 +90,11 @@ enum tp_status tp_check_run(const struct tp_run *run, const uint32_t *entries, u
         fetch_ahead(run, entries, i, words);
         uintptr_t address = tp_site_address(site_of(run, entries[i]));
         uint64_t found = *(const unaligned_word *)address;
-        if ((found ^ place_word(&old_form, address)) & own)
-            return each_site(NULL, run, entries[i]);
+        if (!((found ^ place_word(&old_form, address)) & own))
+            continue;
+        enum tp_status status = each_site(NULL, run, entries[i]);
+        if (status != TP_OK)
+            return status;
     }
     return each_site_from(NULL, run, entries, words, count);
 }
@@ -109,8 +112,11 @@ enum tp_status tp_write_run(const struct tp_writer *writer, const struct tp_run 
         *alias = (*alias & ~own) | wanted;
         /* The alias and the text are one memory: the load below must come after the store above. */
         __asm__ volatile("" : : : "memory");
-        if ((*(const unaligned_word *)address ^ wanted) & own)
-            return each_site(writer, run, entries[i]);
+        if (!((*(const unaligned_word *)address ^ wanted) & own))
+            continue;
+        enum tp_status status = each_site(writer, run, entries[i]);
+        if (status != TP_OK)
+            return status;
     }
     return each_site_from(writer, run, entries, words, count);
 }

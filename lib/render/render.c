@@ -51,7 +51,11 @@ struct rendering {
     const struct tp_image *image;
     enum tp_view view;
     uint8_t form; /* of the innermost site that fills the whole place */
+    uint8_t depth;
 };
+
+/* Deeper than sites in text and in replacements can nest, unless a replacement holds itself. */
+enum { DEPTH_MAX = 16 };
 
 static enum tp_status render_at(struct rendering *rendering, uint32_t at, uintptr_t address, uint8_t *bytes);
 
@@ -69,7 +73,12 @@ static enum tp_status render_nested(struct rendering *rendering, uint32_t first,
             break;
         if (start < done)
             continue;
+        if (rendering->depth == DEPTH_MAX)
+            return tp_fail(&(struct tp_error){
+                .status = TP_ERR_NESTED_TOO_DEEP, .site = start, .length = site->length, .value = address});
+        rendering->depth++;
         enum tp_status status = render_at(rendering, at, address + (start - origin), bytes + (start - origin));
+        rendering->depth--;
         if (status != TP_OK)
             return status;
         done = tp_site_end(site);
@@ -103,6 +112,9 @@ static enum tp_status render_original(struct rendering *rendering, uint32_t at, 
         return status;
     uint32_t end = at < image->place_count ? image->place_count : image->place_count + image->template_count;
     status = render_nested(rendering, at + 1, end, tp_site_address(site), tp_site_end(site), address, bytes);
+    const struct tp_site *inner = &image->sites[at + 1];
+    if (at + 1 == end || tp_site_address(inner) != tp_site_address(site) || inner->length != site->length)
+        rendering->form = TP_FORM_ORIGINAL;
     return status;
 }
 
@@ -124,7 +136,7 @@ static enum tp_status render_at(struct rendering *rendering, uint32_t at, uintpt
 
 enum tp_status tp_render(const struct tp_image *image, uint32_t place, enum tp_view view, uint8_t *bytes,
                          uint8_t *form) {
-    struct rendering rendering = {image, view, TP_FORM_ORIGINAL};
+    struct rendering rendering = {image, view, TP_FORM_ORIGINAL, 0};
     enum tp_status status = render_at(&rendering, place, tp_site_address(&image->sites[place]), bytes);
     *form = rendering.form;
     return status;

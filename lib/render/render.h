@@ -5,12 +5,12 @@
  * Calls
  *   tp_render           a whole place: the outermost site with all that lies in it
  *   tp_render_template  one site of a kind that has a key, or a lock prefix; shared by sites of one key and shape
- * One file per kind does the work: render_op.c, render_static_call.c, render_static_key.c, alternative.c.
+ * One file per kind does the work: op.c, static_call.c, static_key.c, alternative.c.
  */
 #ifndef TP_RENDER_RENDER_H
 #define TP_RENDER_RENDER_H
 
-#include "render/template.h"
+#include "insn/template.h"
 #include "site/registry.h"
 
 /*

@@ -10,15 +10,11 @@ static bool jumps(const struct tp_site *site, const struct tp_key *key, enum tp_
     return enabled == !!(site->detail & TP_KEY_JUMPS_IF_ENABLED);
 }
 
-/* A distance that 8 bits don't hold marks the template as one that reaches nowhere. */
 static void put_short_jump(struct tp_template *out, const struct tp_site *site) {
-    int64_t distance = (int64_t)(tp_relative(&site->form) - tp_site_end(site));
     out->bytes[0] = 0xeb;
-    out->bytes[1] = (uint8_t)distance;
-    if (distance == (int8_t)distance)
-        return;
-    out->relative = true;
-    out->bias = tp_site_address(site) + (UINT64_C(1) << 32);
+    out->field = 1;
+    out->bias = tp_relative(&site->form) - TP_JMP8_LENGTH;
+    out->relative = out->is_short = true;
 }
 
 /*

@@ -11,8 +11,8 @@
 
 enum { DEPTH_MAX = 8 };
 
-TP_COLD static enum tp_status refuse_pair(const struct tp_image *image, enum tp_status status, const struct tp_site *site,
-                                  const struct tp_site *other) {
+TP_COLD static enum tp_status refuse_pair(const struct tp_image *image, enum tp_status status,
+                                          const struct tp_site *site, const struct tp_site *other) {
     return tp_fail(&(struct tp_error){.status = status,
                                       .image = image->name,
                                       .site = tp_site_address(site),
@@ -45,8 +45,8 @@ TP_COLD static enum tp_status nest_range(struct tp_image *image, uint32_t first,
     return TP_OK;
 }
 
-/* An alternative is composed as well if its replacement holds sites. */
-TP_COLD static void mark_template_holders(struct tp_image *image) {
+/* An alternative is composed as well if its replacement holds sites, which must lie wholly in it. */
+TP_COLD static enum tp_status mark_template_holders(struct tp_image *image) {
     uint32_t count = image->place_count + image->template_count;
     for (uint32_t i = 0; i < count && image->template_count; i++) {
         struct tp_site *site = &image->sites[i];
@@ -54,16 +54,18 @@ TP_COLD static void mark_template_holders(struct tp_image *image) {
             continue;
         const struct tp_form *form = tp_site_replacement(site);
         uint32_t at = tp_search_sites(image, image->place_count, count, (uintptr_t)form->bytes);
-        if (at < count && tp_site_address(&image->sites[at]) < (uintptr_t)form->bytes + form->length)
+        for (; at < count && tp_site_address(&image->sites[at]) < (uintptr_t)form->bytes + form->length; at++) {
+            if (tp_site_end(&image->sites[at]) > (uintptr_t)form->bytes + form->length)
+                return refuse_pair(image, TP_ERR_SITE_OVERLAP, &image->sites[at], site);
             site->detail |= TP_DETAIL_COMPOSED;
+        }
     }
+    return TP_OK;
 }
 
 TP_COLD enum tp_status tp_validate_nesting(struct tp_image *image) {
     enum tp_status status = nest_range(image, 0, image->place_count);
     if (status == TP_OK)
         status = nest_range(image, image->place_count, image->place_count + image->template_count);
-    if (status == TP_OK)
-        mark_template_holders(image);
-    return status;
+    return status == TP_OK ? mark_template_holders(image) : status;
 }

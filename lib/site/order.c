@@ -5,15 +5,18 @@
 #include "site/site.h"
 #include "site/sort.h"
 
+/* Records of any type, word by word. */
+typedef int32_t record_word __attribute__((may_alias));
+
 /* A self-relative field that moves by `distance` bytes and shall still mean the same address. */
-static void move_field(int32_t *field, intptr_t distance) {
+static void move_field(record_word *field, intptr_t distance) {
     *field = (int32_t)((uint32_t)*field - (uint32_t)distance);
 }
 
 /* Swaps two records whose first `fields` words are self-relative. */
 TP_COLD static void swap_records(void *table, uint32_t a, uint32_t b, uint32_t words, uint32_t fields) {
-    int32_t *left = (int32_t *)table + (size_t)a * words;
-    int32_t *right = (int32_t *)table + (size_t)b * words;
+    record_word *left = (record_word *)table + (size_t)a * words;
+    record_word *right = (record_word *)table + (size_t)b * words;
     intptr_t distance = (intptr_t)right - (intptr_t)left;
     for (uint32_t i = 0; i < words; i++) {
         int32_t kept = left[i];

@@ -13,7 +13,7 @@ struct tp_key *tp_search_keys(const struct tp_image *image, uintptr_t cell);
 /* The inline form of `function`, NULL if none. */
 const struct tp_inline *tp_search_inlines(const struct tp_image *image, uintptr_t function);
 
-/* The first of sites[first .. end) at or after `address`; `end` if none. The range is one class of tp_order_image(). */
+/* The first of sites[first .. end) at or after `address`; `end` if none. The range is one class of tp_order_sites(). */
 uint32_t tp_search_sites(const struct tp_image *image, uint32_t first, uint32_t end, uintptr_t address);
 
 /* The outermost site in the text that holds `address`; place_count if none. */

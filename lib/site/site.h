@@ -19,6 +19,9 @@ enum {
     TP_DETAIL_LIBRARY = 0x7c00,
 };
 
+/* Set in `kind` once the bits above are the library's and no longer what a file says. */
+enum { TP_KIND_TAKEN = 0x80 };
+
 static inline uintptr_t tp_relative(const int32_t *field) {
     return (uintptr_t)field + (uintptr_t)(intptr_t)*field;
 }
@@ -36,7 +39,7 @@ static inline unsigned tp_site_kind(const struct tp_site *site) {
 }
 
 static inline unsigned tp_site_version(const struct tp_site *site) {
-    return site->kind >> 4;
+    return (site->kind & ~TP_KIND_TAKEN) >> 4;
 }
 
 static inline uintptr_t tp_site_cell(const struct tp_site *site) {

@@ -49,8 +49,9 @@ TP_COLD static enum tp_status validate_alternative(const struct tp_image *image,
         return refuse(image, site, TP_ERR_REPLACEMENT_TOO_LONG, replacement->length);
     bool moves_original, moves_replacement;
     enum tp_status status = tp_needs_relocation(original->bytes, original->length, &moves_original);
-    if (status == TP_OK)
-        status = tp_needs_relocation(replacement->bytes, replacement->length, &moves_replacement);
+    if (status != TP_OK)
+        return refuse(image, site, status, (uintptr_t)original);
+    status = tp_needs_relocation(replacement->bytes, replacement->length, &moves_replacement);
     if (status != TP_OK)
         return refuse(image, site, status, (uintptr_t)replacement);
     if (!moves_original && !moves_replacement)
@@ -68,18 +69,31 @@ TP_COLD static enum tp_status validate_key(const struct tp_image *image, const s
     return TP_OK;
 }
 
+/* What `detail` may say, by kind; an alternative's is a feature. */
+TP_COLD static bool detail_is_known(const struct tp_site *site) {
+    unsigned detail = site->detail;
+    switch (tp_site_kind(site)) {
+    case TP_KIND_OP:
+        return detail == TP_BRANCH_CALL || detail == TP_BRANCH_JMP;
+    case TP_KIND_STATIC_CALL:
+        return detail <= TP_BRANCH_JMP || (detail & ~15u) == TP_BRANCH_JCC;
+    case TP_KIND_TRAMPOLINE:
+        return detail == TP_BRANCH_JMP;
+    case TP_KIND_STATIC_KEY:
+        return detail <= (TP_KEY_STARTS_AS_JUMP | TP_KEY_JUMPS_IF_ENABLED);
+    case TP_KIND_LOCK_PREFIX:
+        return detail == 0;
+    default:
+        return true;
+    }
+}
+
 TP_COLD static bool branch_fits(const struct tp_site *site, unsigned least_length) {
-    unsigned branch = site->detail;
-    if (branch != TP_BRANCH_CALL && branch != TP_BRANCH_JMP)
-        return false;
     return site->length >= least_length && site->length <= TP_OP_LENGTH_MAX;
 }
 
 TP_COLD static bool static_call_fits(const struct tp_site *site) {
-    unsigned branch = site->detail;
-    if (branch >= TP_BRANCH_JCC && branch <= (TP_BRANCH_JCC | 15))
-        return site->length == 6;
-    return branch_fits(site, 5);
+    return site->detail >= TP_BRANCH_JCC ? site->length == 6 : branch_fits(site, 5);
 }
 
 TP_COLD static enum tp_status validate_branch_key(const struct tp_image *image, const struct tp_site *site) {
@@ -92,13 +106,18 @@ TP_COLD static enum tp_status validate_branch_key(const struct tp_image *image, 
 }
 
 TP_COLD static enum tp_status validate_site(const struct tp_image *image, struct tp_site *site) {
-    site->detail &= (uint16_t)~TP_DETAIL_LIBRARY;
     if (tp_site_version(site) != TP_RECORD_VERSION)
         return refuse(image, site, TP_ERR_RECORD_VERSION, tp_site_version(site));
+    if (!(site->kind & TP_KIND_TAKEN) && (site->detail & TP_DETAIL_LIBRARY))
+        return refuse(image, site, TP_ERR_UNKNOWN_FEATURE, site->detail);
+    site->kind |= TP_KIND_TAKEN;
+    site->detail &= (uint16_t)~TP_DETAIL_LIBRARY;
     if (site->length == 0)
         return refuse(image, site, TP_ERR_SITE_LENGTH, 0);
     if (!place_is_known(image, site))
         return refuse(image, site, TP_ERR_SITE_OUTSIDE_IMAGE, 0);
+    if (!detail_is_known(site))
+        return refuse(image, site, TP_ERR_UNKNOWN_KIND, site->detail);
     switch (tp_site_kind(site)) {
     case TP_KIND_ALTERNATIVE:
         return validate_alternative(image, site);
@@ -143,6 +162,10 @@ TP_COLD static bool inline_is_sound(const struct tp_inline *form) {
         if (insn.operand_size && (insn.operand_size != 4 || ++relative_operands > 1))
             return false;
         if (insn.flags & TP_INSN_VENDOR_DEPENDENT)
+            return false;
+        /* A branch within the patchlet would lead from the site to the patchlet. */
+        uintptr_t target = tp_insn_target(&insn, at, (uintptr_t)at);
+        if (insn.operand_size && !(insn.flags & TP_INSN_RIP_RELATIVE) && target >= start && target <= end)
             return false;
         at += insn.length;
     }

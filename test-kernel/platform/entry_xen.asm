@@ -6,6 +6,7 @@
 
 global start_xen_pv
 global hypercall_page
+global tp_xen_hypercall_page          ; textpatch/ops.h asks for it under this name
 global tp_xen_vcpu_info
 
 extern world
@@ -70,6 +71,7 @@ start_xen_pv:
 
 ; int3 shows a hypercall made in the native world at its place.
 section .text.hypercall_page progbits alloc exec nowrite align=4096
+tp_xen_hypercall_page:
 hypercall_page:
     times 4096 int3
 

@@ -10,8 +10,8 @@
  *
  *   So a run of sites with one key costs one rendering, and each site an addition.
  */
-#ifndef TP_RENDER_TEMPLATE_H
-#define TP_RENDER_TEMPLATE_H
+#ifndef TP_INSN_TEMPLATE_H
+#define TP_INSN_TEMPLATE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,15 +22,16 @@ struct tp_template {
     uint8_t bytes[TP_TEMPLATE_MAX]; /* the field's are 0 */
     uintptr_t bias;
     uint8_t length; /* 1 to 15 */
-    uint8_t field;  /* offset of the 4 bytes that depend on the address */
-    bool relative;  /* whether there are such */
+    uint8_t field;  /* offset of the bytes that depend on the address */
+    bool relative;  /* whether there are such: 4, or 1 in a short jump */
+    bool is_short;
     uint8_t form;   /* enum tp_form_kind */
 };
 
 /* Whether the field can hold what it must at a site. */
 static inline bool tp_template_reaches(const struct tp_template *form, uintptr_t address) {
     int64_t distance = (int64_t)(form->bias - address);
-    return !form->relative || distance == (int32_t)distance;
+    return !form->relative || distance == (form->is_short ? (int8_t)distance : (int32_t)distance);
 }
 
 /* The template's bytes at an address; `out` has room for template->length bytes. */
@@ -40,7 +41,7 @@ static inline void tp_place_template(const struct tp_template *form, uintptr_t a
     if (!form->relative)
         return;
     uint32_t value = (uint32_t)(form->bias - address);
-    for (unsigned i = 0; i < 4; i++)
+    for (unsigned i = 0; i < (form->is_short ? 1u : 4u); i++)
         out[form->field + i] = (uint8_t)(value >> 8 * i);
 }
 

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+#include "sites.h"
+
+#include <textpatch/engine.h>
+
+#include "disassemble.h"
+#include "platform.h"
+#include "pv_ops.h"
+#include "show.h"
+
+enum { SITES_MAX = 128, INSTRUCTION_TEXT = 128, BYTES_TEXT = 3 * TP_OP_LENGTH_MAX + 1 };
+
+struct kept_site {
+    uintptr_t address;
+    const void *cell;
+    const char *key;
+    uint8_t length, original[TP_OP_LENGTH_MAX];
+};
+static struct kept_site kept[SITES_MAX];
+static unsigned kept_count;
+
+static bool keep_site(const struct tp_site_info *site, void *unused) {
+    (void)unused;
+    if (kept_count == SITES_MAX || site->length > TP_OP_LENGTH_MAX)
+        panic("the site at %p doesn't fit into the demo's list", (void *)site->address);
+    struct kept_site *to = &kept[kept_count++];
+    *to = (struct kept_site){
+        .address = site->address, .cell = site->cell, .key = site->key, .length = site->length};
+    for (unsigned i = 0; i < site->length; i++)
+        to->original[i] = ((const uint8_t *)site->address)[i];
+    return true;
+}
+
+unsigned keep_original_sites(void) {
+    tp_for_each_site(keep_site, NULL);
+    return kept_count;
+}
+
+const char *name_slot(const void *cell) {
+    for (unsigned i = 0; i < kept_count; i++)
+        if (kept[i].cell == cell)
+            return kept[i].key;
+    return NULL;
+}
+
+static void write_hex(char *text, const uint8_t *bytes, unsigned length) {
+    for (unsigned i = 0; i < length; i++) {
+        if (i > 0)
+            *text++ = ' ';
+        *text++ = "0123456789abcdef"[bytes[i] >> 4];
+        *text++ = "0123456789abcdef"[bytes[i] & 15];
+    }
+    *text = 0;
+}
+
+void print_form(const char *when, uintptr_t address, const uint8_t *bytes, unsigned length) {
+    char hex[BYTES_TEXT], text[INSTRUCTION_TEXT];
+    bool is_new = when[0] == 'n';
+    for (unsigned done = 0; done < length;) {
+        unsigned step = disassemble(bytes + done, length - done, address + done, text, sizeof text);
+        write_hex(hex, bytes + done, step);
+        if (done == 0 && !is_new)
+            print_format("    %016lx", address);
+        else
+            print_format("    %16s", "");
+        print_format("  %s%-3s  %-41s  %s%s\n", is_new ? color(GREEN) : color(DIM), done == 0 ? when : "",
+                     hex, text, color(PLAIN));
+        done += step;
+    }
+}
+
+/* Slots come in the order of their addresses; NULL after the last. */
+static const struct kept_site *next_slot(const struct kept_site *after) {
+    const struct kept_site *next = NULL;
+    for (unsigned i = 0; i < kept_count; i++)
+        if (kept[i].cell && (!after || kept[i].cell > after->cell) && (!next || kept[i].cell < next->cell))
+            next = &kept[i];
+    return next;
+}
+
+static unsigned count_sites(const void *cell) {
+    unsigned count = 0;
+    for (unsigned i = 0; i < kept_count; i++)
+        count += kept[i].cell == cell;
+    return count;
+}
+
+static void print_slot(const struct kept_site *first) {
+    struct tp_site_info site;
+    const char *function = name_function(*(const uintptr_t *)first->cell);
+    unsigned count = count_sites(first->cell);
+    if (!tp_describe_site(first->address, &site))
+        panic("the library doesn't know the site at %p", (void *)first->address);
+    print_format("  %s%s%s = %s: %u site%s of %u bytes, %s\n", color(BOLD), first->key, color(PLAIN),
+                 function ? function : "a function without a name", count, count == 1 ? "" : "s",
+                 first->length, tp_form_text(site.form));
+}
+
+void print_sites(void) {
+    for (const struct kept_site *slot = next_slot(NULL); slot; slot = next_slot(slot)) {
+        print_slot(slot);
+        for (unsigned i = 0; i < kept_count; i++) {
+            if (kept[i].cell != slot->cell)
+                continue;
+            print_form("was", kept[i].address, kept[i].original, kept[i].length);
+            print_form("now", kept[i].address, (const uint8_t *)kept[i].address, kept[i].length);
+        }
+    }
+}
+
+uint64_t hash_text(void) {
+    uint64_t hash = 0xcbf29ce484222325;
+    for (const uint8_t *byte = text_start; byte < text_end; byte++) {
+        if (byte == hypercall_page) {
+            byte += sizeof hypercall_page - 1;
+            continue;
+        }
+        hash = (hash ^ *(const volatile uint8_t *)byte) * 0x100000001b3;
+    }
+    return hash;
+}
+
+void force_bytes(uintptr_t address, const uint8_t *bytes, unsigned length) {
+    volatile uint8_t *alias = map_text(address, length);
+    if (!alias)
+        panic("no alias of the text at %p", (void *)address);
+    for (unsigned i = 0; i < length; i++)
+        alias[i] = bytes[i];
+    unmap_text((void *)alias, length);
+    /* A serialising instruction, before the new bytes may run (Intel SDM vol. 3 section 9.1.3). */
+    unsigned a = 0, b, c = 0, d;
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d) : : "memory");
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The test kernel: suites/ as KTAP. `suite=NAME` on the command line picks one, else all run.
+ *
+ * The exit status is 0 only if every case passed.
+ */
+#include "ktap.h"
+#include "platform.h"
+#include "pv_ops.h"
+#include "support.h"
+
+extern const struct ktap_suite suite_early, suite_ops, suite_op_calls, suite_alternatives, suite_static_calls,
+    suite_static_keys, suite_lock_prefix, suite_engine, suite_port_hooks, suite_bad_images, suite_w_xor_x, suite_interrupts;
+
+/* `early` is first: its cases run before tp_init() has ever been called. */
+static const struct ktap_suite *const suites[] = {
+    &suite_early, &suite_ops, &suite_op_calls, &suite_alternatives, &suite_engine, &suite_port_hooks, &suite_lock_prefix, &suite_static_calls, &suite_static_keys,
+};
+enum { SUITES = sizeof suites / sizeof *suites };
+
+static const struct ktap_frame frame = {open_case, close_case};
+
+static char wanted[32]; /* empty: all */
+
+static bool is_wanted(const struct ktap_suite *suite) {
+    const char *left = wanted, *right = suite->name;
+    while (*left && *left == *right) {
+        left++;
+        right++;
+    }
+    return !wanted[0] || *left == *right;
+}
+
+static unsigned count_cases(void) {
+    unsigned count = 0;
+    for (unsigned i = 0; i < SUITES; i++)
+        if (is_wanted(suites[i]))
+            count += suites[i]->count;
+    return count;
+}
+
+struct census {
+    unsigned all, nested, kinds[16];
+};
+
+static bool count_site(const struct tp_site_info *site, void *argument) {
+    struct census *census = argument;
+    census->all++;
+    census->nested += site->nested;
+    census->kinds[site->kind & 15]++;
+    return true;
+}
+
+/* For those who build this kernel in several ways and compare: the linker must not have lost a site. */
+static void print_census(void) {
+    struct census census = {0};
+    open_case();
+    if (!start_library(&alias_port))
+        panic("the kernel's own image is refused");
+    tp_for_each_site(count_site, &census);
+    print_format("# live sites: %u\n# of these in others: %u\n", census.all, census.nested);
+    for (unsigned kind = TP_KIND_ALTERNATIVE; kind <= TP_KIND_LOCK_PREFIX; kind++)
+        print_format("# %s: %u\n", tp_kind_text(kind), census.kinds[kind]);
+    close_case();
+}
+
+static unsigned run_suites(void) {
+    unsigned failed = 0;
+    for (unsigned i = 0; i < SUITES; i++) {
+        if (i == 1)
+            print_census();
+        if (is_wanted(suites[i]))
+            failed += run_suite(suites[i], &frame);
+    }
+    return failed;
+}
+
+void kernel_main(const char *command_line) {
+    choose_pv_ops();
+    (void)command_line;
+    command_line_value("suite", wanted, sizeof wanted);
+    unsigned count = count_cases();
+    print_plan(count);
+    print_format("# world: %s\n", world == WORLD_XEN_PV ? "Xen PV" : "native");
+    keep_pristine_text();
+    unsigned failed = run_suites();
+    print_format("# %u cases, %u failed\n", count, failed);
+    exit_kernel(count > 0 && failed == 0 ? 0 : 1);
+}
