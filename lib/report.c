@@ -81,11 +81,26 @@ TP_COLD void tp_format_error(const struct tp_error *error, char *out, size_t siz
         put_string(&text, ", distance ");
         put_decimal(&text, error->distance);
     }
+    if (error->offset) {
+        put_string(&text, ", from byte ");
+        put_decimal(&text, error->offset);
+    }
     if (error->shown) {
         put_bytes(&text, ", found", error->found, error->shown);
         put_bytes(&text, ", expected", error->expected, error->shown);
     }
     *text.at = '\0';
+}
+
+/* error->length is set */
+TP_COLD void tp_show_bytes(struct tp_error *error, const uint8_t *found, const uint8_t *expected) {
+    error->shown = error->length < sizeof error->found ? error->length : (uint8_t)sizeof error->found;
+    while (error->offset < error->length - error->shown && found[error->offset] == expected[error->offset])
+        error->offset++;
+    for (unsigned i = 0; i < error->shown; i++) {
+        error->found[i] = found[error->offset + i];
+        error->expected[i] = expected[error->offset + i];
+    }
 }
 
 TP_COLD enum tp_status tp_fail(const struct tp_error *error) {
@@ -98,6 +113,10 @@ TP_COLD enum tp_status tp_fail(const struct tp_error *error) {
 
 TP_COLD enum tp_status tp_fail_with(enum tp_status status) {
     return tp_fail(&(struct tp_error){.status = status});
+}
+
+TP_COLD void tp_keep_error(const struct tp_error *error) {
+    last = *error;
 }
 
 void tp_forget_errors(void) {

@@ -18,6 +18,11 @@ TP_COLD enum tp_status tp_fail(const struct tp_error *error);
 /* The same for an error that is no more than its status. */
 TP_COLD enum tp_status tp_fail_with(enum tp_status status);
 
+/* Fills found, expected, shown and offset, so that the first difference is among the bytes shown. */
+void tp_show_bytes(struct tp_error *error, const uint8_t *found, const uint8_t *expected);
+
+/* Makes an earlier error the last one again. */
+TP_COLD void tp_keep_error(const struct tp_error *error);
 void tp_forget_errors(void);
 
 #endif

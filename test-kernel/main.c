@@ -9,13 +9,16 @@
 #include "pv_ops.h"
 #include "support.h"
 
-extern const struct ktap_suite suite_early, suite_ops, suite_op_calls, suite_alternatives, suite_static_calls,
-    suite_static_keys, suite_lock_prefix, suite_engine, suite_port_hooks, suite_bad_images, suite_w_xor_x, suite_interrupts;
-
 /* `early` is first: its cases run before tp_init() has ever been called. */
-static const struct ktap_suite *const suites[] = {
-    &suite_early, &suite_ops, &suite_op_calls, &suite_alternatives, &suite_engine, &suite_port_hooks, &suite_lock_prefix, &suite_static_calls, &suite_static_keys,
-};
+#define FOR_EACH_SUITE(macro)                                                                                \
+    macro(early) macro(ops) macro(op_calls) macro(op_registers) macro(alternatives) macro(static_calls)      \
+    macro(static_keys) macro(lock_prefix) macro(engine) macro(port_hooks) macro(bad_images) macro(w_xor_x)   \
+    macro(interrupts)
+
+#define DECLARE_SUITE(name) extern const struct ktap_suite suite_##name;
+#define LIST_SUITE(name) &suite_##name,
+FOR_EACH_SUITE(DECLARE_SUITE)
+static const struct ktap_suite *const suites[] = {FOR_EACH_SUITE(LIST_SUITE)};
 enum { SUITES = sizeof suites / sizeof *suites };
 
 static const struct ktap_frame frame = {open_case, close_case};

@@ -25,9 +25,10 @@
  *       panic(tp_status_text(tp_last_error()->status));
  *
  * How it works
- *   Two passes. The first renders every site twice, as it is and as it should be, and compares the text with the
- *   former; the second writes the latter and reads it back. An error in the first pass means that nothing changed.
- *   The state is latched when the first pass begins.
+ *   Two passes. The first renders every site twice, as it is and as it should be, and where these differ compares the
+ *   text with the former; the second writes the latter and reads it back. An error in the first pass means that
+ *   nothing changed. The state is latched when the first pass begins. Sites that need no change are left to
+ *   tp_audit(), which looks at all of them.
  *
  * Context of all calls that write
  *   One CPU, interrupts off, nobody in the middle of a site (any moment early at boot). Not from an NMI or #BP.
@@ -121,6 +122,7 @@ struct tp_error {
     int64_t distance;    /* TP_ERR_OUT_OF_REACH: bytes from the operand's end to its target */
     uint8_t length;      /* of the site */
     uint8_t shown;       /* bytes below that count, at most 16 */
+    uint8_t offset;      /* of the first of them in the site: not 0 where a long site differs further on */
     uint8_t found[16];
     uint8_t expected[16];
 };
@@ -159,7 +161,7 @@ TP_MUST_CHECK enum tp_status tp_image_remove(struct tp_image *image);
  * Brings every site of every image to the wanted state.
  * Context: see above. Statuses: TP_OK; TP_ERR_NOT_INITIALIZED; TP_ERR_EMPTY_TABLE if no image was added;
  * TP_ERR_LIVE_WRITER_NEEDED; TP_ERR_PORT_HOOK_MISSING; TP_ERR_OUT_OF_REACH; TP_ERR_UNEXPECTED_BYTES. With all of
- * these nothing was changed. TP_ERR_MAP_FAILED, TP_ERR_READ_BACK: see status.h; the call may be repeated.
+ * these nothing was changed. TP_ERR_MAP_FAILED, TP_ERR_READ_BACK: what was written has been put back (status.h).
  */
 TP_MUST_CHECK enum tp_status tp_apply(void);
 

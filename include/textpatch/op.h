@@ -39,7 +39,7 @@
  *     hidden (textpatch/hidden.h).
  *   - The kernel must be compiled with -mno-red-zone, as for any asm statement that pushes.
  *   - Functions for callee-save slots keep every register but rax: write them in assembler, with
- *     TP_CALLEE_SAVE_THUNK, or with the compiler's no_caller_saved_registers attribute (TP_CALLEE_SAVE).
+ *     TP_CALLEE_SAVE_THUNK, or, with GCC, as TP_CALLEE_SAVE.
  *   - The compiler doesn't see a call in the statement and may leave the stack aligned to 8 bytes instead of 16. A
  *     C callee that cares (one that spills SSE registers) needs __attribute__((force_align_arg_pointer)).
  *   - C callees may use SSE registers only if the kernel saves them; they are not in the clobber lists.
@@ -130,9 +130,13 @@
 #define TP_SAVE_INPUTS_6 TP_SAVE_INPUTS_5, "r"(tp_r9)
 #define TP_SAVE_CLOBBERS "memory", "cc"
 
-/* The stack pointer as an operand: the compiler must have set the frame up before a statement that calls. */
+/*
+ * The stack pointer as an operand: the compiler must have set the frame up before a statement that calls. As a
+ * variable of the file, since clang gives a local one a slot on the stack and loads rsp from there.
+ */
+__extension__ register unsigned long tp_stack __asm__("rsp");
+
 #define TP_OP_STATEMENT(width, slot, result, outputs, inputs, ...)                                             \
-    register unsigned long tp_stack __asm__("rsp");                                                            \
     __asm__ volatile(TP_EMIT_OP_CALL(width)                                                                    \
                      : "=a"(result), "+r"(tp_stack)outputs                                                     \
                      : [tp_slot] "i"(&(slot))inputs                                                            \
@@ -183,10 +187,13 @@
 #define TP_WIDE_CALLEE_SAVE_CALL_VOID(width, ...) TP_OP_VOID(TP_SAVE_STATEMENT, width, __VA_ARGS__)
 
 /*
- * A C function as a callee-save one: the compiler's attribute where it exists (then the translation unit must be
- * compiled with -mgeneral-regs-only), else a thunk around it.
+ * A C function as a callee-save one, by the compiler's attribute; the translation unit must be compiled with
+ * -mgeneral-regs-only. GCC's alone: clang 14 doesn't save the registers that hold the function's arguments, and
+ * without optimisation gives rax its old value back. The thunk below serves both compilers.
  */
+#ifndef __clang__
 #define TP_CALLEE_SAVE __attribute__((no_caller_saved_registers))
+#endif
 
 /*
  * Defines `function_callee_save`, which calls `function` (a symbol, not static under LTO) and keeps every register

@@ -12,9 +12,9 @@
  *       kernel_panic(tp_status_text(status));
  *
  * Edge cases
- *   A status other than TP_OK means that no byte of text was changed, with two exceptions: TP_ERR_MAP_FAILED and
- *   TP_ERR_READ_BACK come from the middle of writing, when the port takes back what it gave. Each site then holds
- *   its old or its new bytes; the same call again goes on from there.
+ *   A status other than TP_OK means that the text and the state are as before the call. TP_ERR_MAP_FAILED and
+ *   TP_ERR_READ_BACK come from the middle of writing: what had been written is put back. Should the port refuse that
+ *   too, tp_audit() names the sites that could not be.
  */
 #ifndef TEXTPATCH_STATUS_H
 #define TEXTPATCH_STATUS_H
@@ -39,7 +39,7 @@ enum tp_status {
     /* The kernel's side. */
     TP_ERR_BAD_ARGUMENT,
     TP_ERR_PORT_HOOK_MISSING, /* tp_last_error()->hook names it */
-    TP_ERR_MAP_FAILED,        /* the port gave no writable alias: sites before this one have been changed */
+    TP_ERR_MAP_FAILED,        /* the port gave no writable alias */
     /* The tables. */
     TP_ERR_EMPTY_TABLE,          /* no record at all: most likely a linker script without the fragment's KEEP */
     TP_ERR_RECORD_VERSION,       /* records emitted by headers of another version */
@@ -60,7 +60,7 @@ enum tp_status {
     TP_ERR_OUT_OF_REACH,   /* a target farther away than the operand holds */
     /* The text. */
     TP_ERR_UNEXPECTED_BYTES, /* the text is not what the records say: nothing was written */
-    TP_ERR_READ_BACK,        /* the text did not take what was written: sites before this one have been changed */
+    TP_ERR_READ_BACK,        /* the text did not take what was written */
     TP_ERR_TEXT_DIFFERS,     /* audit: at least one site's bytes are not what the state says */
     TP_STATUS_COUNT
 };

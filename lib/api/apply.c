@@ -7,6 +7,7 @@
  *   3. set       the cell, for an update: from here on pristine forms, which read it, agree with the new text
  *   4. write     image by image, each under a writer
  *   5. commit    the latched state is what the text shows
+ *   A write that fails is followed by another walk, which puts the old bytes back.
  */
 #include <textpatch/engine.h>
 
@@ -37,6 +38,23 @@ static enum tp_status write_run(const struct tp_walk *walk, const struct tp_run 
     return tp_write_run(walk->argument, run, entries, count);
 }
 
+static enum tp_status undo_edit(const struct tp_walk *walk, const struct tp_image *image, uint32_t place,
+                                const struct tp_edit *edit, uint8_t new_form) {
+    (void)image, (void)place, (void)new_form;
+    tp_undo_edit(walk->argument, edit);
+    return TP_OK;
+}
+
+static enum tp_status undo_run(const struct tp_walk *walk, const struct tp_run *run, const uint32_t *entries,
+                               uint32_t count) {
+    uint8_t old_bytes[TP_TEMPLATE_MAX], new_bytes[TP_TEMPLATE_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        const struct tp_edit edit = tp_run_edit(run, entries[i], old_bytes, new_bytes);
+        tp_undo_edit(walk->argument, &edit);
+    }
+    return TP_OK;
+}
+
 /* An image that was never applied has nothing to revert, and nothing that follows a key. */
 static bool takes_part(const struct tp_walk *walk, const struct tp_image *image) {
     return image->applied || !(walk->reverting || walk->only);
@@ -62,16 +80,31 @@ static enum tp_status write_image(struct tp_walk *walk, const struct tp_image *i
     return status;
 }
 
-static enum tp_status write_all(struct tp_walk *walk) {
-    walk->edit = write_edit;
-    walk->run = write_run;
-    for (struct tp_image *image = tp_registry.images; image; image = image->next) {
-        if (!takes_part(walk, image))
-            continue;
-        enum tp_status status = write_image(walk, image);
+static enum tp_status write_images(struct tp_walk *walk) {
+    for (const struct tp_image *image = tp_registry.images; image; image = image->next) {
+        enum tp_status status = takes_part(walk, image) ? write_image(walk, image) : TP_OK;
         if (status != TP_OK)
             return status;
     }
+    return TP_OK;
+}
+
+/* Whatever undoing reports, the error that led to it is the one that counts. */
+static enum tp_status undo_all(struct tp_walk *walk, enum tp_status status) {
+    const struct tp_error error = *tp_last_error();
+    walk->edit = undo_edit;
+    walk->run = undo_run;
+    (void)!write_images(walk);
+    tp_keep_error(&error);
+    return status;
+}
+
+static enum tp_status write_all(struct tp_walk *walk) {
+    walk->edit = write_edit;
+    walk->run = write_run;
+    enum tp_status status = write_images(walk);
+    if (status != TP_OK)
+        return undo_all(walk, status);
     for (struct tp_image *image = tp_registry.images; image; image = image->next)
         image->applied = walk->reverting ? false : image->applied || !walk->only;
     return TP_OK;
@@ -141,10 +174,13 @@ static enum tp_status update_text(struct tp_key *key, uint64_t value) {
     status = check_all(&walk); /* 2 */
     if (status != TP_OK)
         return status;
+    uint64_t before = tp_key_read(key);
     set_cell(key, value); /* 3 */
     status = write_all(&walk); /* 4 */
     if (status == TP_OK)
         key->applied = value; /* 5 */
+    else
+        set_cell(key, before);
     return status;
 }
 

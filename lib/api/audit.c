@@ -24,11 +24,7 @@ TP_COLD static void keep_first(struct audit *audit, const struct tp_difference *
                                .key = difference->site.key,
                                .site = difference->site.address,
                                .length = difference->site.length};
-    error->shown = error->length < sizeof error->found ? error->length : (uint8_t)sizeof error->found;
-    for (unsigned i = 0; i < error->shown; i++) {
-        error->found[i] = difference->found[i];
-        error->expected[i] = difference->expected[i];
-    }
+    tp_show_bytes(error, difference->found, difference->expected);
 }
 
 static bool text_differs(const uint8_t *text, const uint8_t *expected, unsigned length) {
@@ -91,10 +87,7 @@ static enum tp_status plan_run(const struct tp_walk *walk, const struct tp_run *
                                uint32_t count) {
     uint8_t old_bytes[TP_TEMPLATE_MAX], new_bytes[TP_TEMPLATE_MAX];
     for (uint32_t i = 0; i < count; i++) {
-        uintptr_t address = tp_site_address(&run->image->sites[entries[i]]);
-        const struct tp_edit edit = {address, old_bytes, new_bytes, run->old_form.length, run->key};
-        tp_place_template(&run->old_form, address, old_bytes);
-        tp_place_template(&run->new_form, address, new_bytes);
+        const struct tp_edit edit = tp_run_edit(run, entries[i], old_bytes, new_bytes);
         enum tp_status status = plan_edit(walk, run->image, entries[i], &edit, run->new_form.form);
         if (status != TP_OK)
             return status;

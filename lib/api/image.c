@@ -90,8 +90,8 @@ TP_COLD static bool is_sane(const struct tp_image *image) {
            image->replacements <= image->replacements_end;
 }
 
-TP_COLD static bool is_target_in(const struct tp_image *image, uint64_t target) {
-    return (target >= image->text_start && target < image->text_end) || tp_search_inlines(image, target);
+TP_COLD static bool lies_in_text(const struct tp_image *image, uint64_t target) {
+    return target >= image->text_start && target < image->text_end;
 }
 
 /*
@@ -102,7 +102,8 @@ TP_COLD static bool is_target_in(const struct tp_image *image, uint64_t target) 
 TP_COLD static bool text_points_into(const struct tp_image *image) {
     for (const struct tp_image *other = tp_registry.images; other; other = other->next)
         for (uint32_t i = 0; other != image && other->applied && i < other->key_count; i++)
-            if (is_target_in(image, other->keys[i].applied))
+            if (lies_in_text(image, other->keys[i].applied) ||
+                tp_search_inlines(image, other->keys[i].applied))
                 return true;
     return false;
 }
@@ -111,7 +112,7 @@ TP_COLD static bool text_points_into(const struct tp_image *image) {
 TP_COLD static bool cell_points_into(const struct tp_image *image) {
     for (const struct tp_image *other = tp_registry.images; other; other = other->next)
         for (uint32_t i = 0; other != image && i < other->key_count; i++)
-            if (is_target_in(image, tp_key_read(&other->keys[i])))
+            if (lies_in_text(image, tp_key_read(&other->keys[i])))
                 return true;
     return false;
 }

@@ -16,11 +16,7 @@ static inline void forget_memory(void) {
 TP_COLD static enum tp_status refuse_bytes(enum tp_status status, const struct tp_edit *edit, const uint8_t *found,
                                    const uint8_t *expected) {
     struct tp_error error = {.status = status, .site = edit->address, .length = edit->length, .key = edit->key};
-    error.shown = edit->length < sizeof error.found ? edit->length : sizeof error.found;
-    for (unsigned i = 0; i < error.shown; i++) {
-        error.found[i] = found[i];
-        error.expected[i] = expected[i];
-    }
+    tp_show_bytes(&error, found, expected);
     return tp_fail(&error);
 }
 
@@ -31,12 +27,18 @@ static bool differs(const uint8_t *left, const uint8_t *right, unsigned length) 
     return false;
 }
 
-/* A site that holds its new bytes already was written by a pass that could not end: the next one goes on from there. */
 enum tp_status tp_check_edit(const struct tp_edit *edit) {
     const uint8_t *text = (const uint8_t *)edit->address;
-    if (differs(text, edit->old_bytes, edit->length) && differs(text, edit->new_bytes, edit->length))
+    if (differs(text, edit->old_bytes, edit->length))
         return refuse_bytes(TP_ERR_UNEXPECTED_BYTES, edit, text, edit->old_bytes);
     return TP_OK;
+}
+
+void tp_undo_edit(const struct tp_writer *writer, const struct tp_edit *edit) {
+    const struct tp_edit back = {edit->address, edit->new_bytes, edit->old_bytes, edit->length, edit->key};
+    /* Nothing more can be done about a port that refuses this as well; the caller has an error to report already. */
+    if (!differs((const uint8_t *)edit->address, edit->new_bytes, edit->length))
+        (void)!tp_write_edit(writer, &back);
 }
 
 /* What the port has to give where CR0 can't be written: see textpatch/port.h. */

@@ -14,6 +14,8 @@
  *   5. close     CR0.WP back, alias gone
  *   6. serialise this CPU, before it executes what it wrote
  *
+ *   A write that fails ends the pass; what was written before is then undone.
+ *
  * Edge cases
  *   One CPU runs, with interrupts off: a site of more than 8 bytes takes several stores.
  */
@@ -46,6 +48,9 @@ struct tp_run {
     struct tp_template old_form, new_form;
 };
 
+/* One site of a run as an edit; both buffers have room for TP_TEMPLATE_MAX bytes. */
+struct tp_edit tp_run_edit(const struct tp_run *run, uint32_t entry, uint8_t *old_bytes, uint8_t *new_bytes);
+
 /* Step 1 needs no writer. */
 TP_MUST_CHECK enum tp_status tp_check_edit(const struct tp_edit *edit);
 TP_MUST_CHECK enum tp_status tp_check_run(const struct tp_run *run, const uint32_t *entries, uint32_t count);
@@ -59,6 +64,8 @@ void tp_close_writer(struct tp_writer *writer);
 
 /* Steps 3 and 4. TP_OK, TP_ERR_MAP_FAILED, TP_ERR_READ_BACK. */
 TP_MUST_CHECK enum tp_status tp_write_edit(const struct tp_writer *writer, const struct tp_edit *edit);
+/* Puts the old bytes back if the new ones have been written, as far as the port lets it. */
+void tp_undo_edit(const struct tp_writer *writer, const struct tp_edit *edit);
 TP_MUST_CHECK enum tp_status tp_write_run(const struct tp_writer *writer, const struct tp_run *run,
                                           const uint32_t *entries, uint32_t count);
 

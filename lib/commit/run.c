@@ -28,7 +28,7 @@ static struct word_form to_word(const struct tp_template *form) {
     struct word_form word = {.bias = form->bias};
     for (unsigned i = 0; i < WORD && i < form->length; i++)
         word.bytes |= (uint64_t)form->bytes[i] << 8 * i;
-    if (form->relative) {
+    if (form->relative && form->length <= WORD) {
         word.field = form->is_short ? UINT8_MAX : UINT32_MAX;
         word.shift = 8u * form->field;
     }
@@ -56,13 +56,17 @@ static uint32_t count_words(const struct tp_run *run, const uint32_t *entries, u
     return count;
 }
 
+struct tp_edit tp_run_edit(const struct tp_run *run, uint32_t entry, uint8_t *old_bytes, uint8_t *new_bytes) {
+    uintptr_t address = tp_site_address(site_of(run, entry));
+    tp_place_template(&run->old_form, address, old_bytes);
+    tp_place_template(&run->new_form, address, new_bytes);
+    return (struct tp_edit){address, old_bytes, new_bytes, run->old_form.length, run->key};
+}
+
 /* The slow way, for single sites and for telling what was wrong. */
 static enum tp_status each_site(const struct tp_writer *writer, const struct tp_run *run, uint32_t entry) {
     uint8_t old_bytes[TP_TEMPLATE_MAX], new_bytes[TP_TEMPLATE_MAX];
-    uintptr_t address = tp_site_address(site_of(run, entry));
-    const struct tp_edit edit = {address, old_bytes, new_bytes, run->old_form.length, run->key};
-    tp_place_template(&run->old_form, address, old_bytes);
-    tp_place_template(&run->new_form, address, new_bytes);
+    const struct tp_edit edit = tp_run_edit(run, entry, old_bytes, new_bytes);
     return writer ? tp_write_edit(writer, &edit) : tp_check_edit(&edit);
 }
 

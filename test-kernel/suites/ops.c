@@ -5,7 +5,6 @@
  *   irq ops from C, NASM and GAS do what they say; an interrupt stays pending, and comes
  *   safe_halt and halt sleep and wake; iret by a jump; cpu, mmu and lock ops
  *   bytes now are what this world asks for
- *   all ops keep all registers but rax
  *   an op updated while the kernel runs; the whole table moved to the other world and back
  *   a slot that holds NULL: #UD, and the op has a name
  *   the other world's bytes forced into one site: interrupts are not masked, and audit names exactly that site
@@ -269,80 +268,6 @@ static void moves_between_worlds(void) {
     check_irq_ops();
 }
 
-static void fill_registers(uint64_t *registers, uint64_t seed) {
-    for (unsigned i = 0; i < REGISTERS; i++)
-        registers[i] = (seed + i) * 0x9e3779b97f4a7c15;
-}
-
-static unsigned count_changed(void (*site)(uint64_t *), uint64_t rdi) {
-    uint64_t before[REGISTERS], after[REGISTERS];
-    unsigned changed = 0;
-    fill_registers(before, (uintptr_t)site);
-    before[REGISTER_RDI] = rdi;
-    for (unsigned i = 0; i < REGISTERS; i++)
-        after[i] = before[i];
-    site(after);
-    for (unsigned i = 1; i < REGISTERS; i++) /* rax is the result */
-        changed += after[i] != before[i];
-    return changed;
-}
-
-/* Called by the assembler's sites survive_thunk and survive_clobbering. */
-struct {
-    long (*thunk)(long, long, long);
-    long (*clobbering)(long, long, long);
-} survival_ops;
-TP_OPS(survival) {
-    TP_OP(survival_ops.thunk);
-    TP_OP(survival_ops.clobbering);
-}
-
-long clobber_registers(long first, long second, long third);
-__attribute__((used, noinline)) long clobber_registers(long first, long second, long third) {
-    __asm__ volatile("" : : : "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory");
-    __asm__ volatile("xor %%ecx, %%ecx\n\txor %%edx, %%edx\n\txor %%esi, %%esi\n\txor %%r8d, %%r8d\n\t"
-                     "xor %%r9d, %%r9d\n\txor %%r10d, %%r10d\n\txor %%r11d, %%r11d"
-                     : : : "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "cc");
-    return first + second + third;
-}
-TP_CALLEE_SAVE_THUNK(clobber_registers);
-
-static void check_survival(void) {
-    static void (*const sites[])(uint64_t *) = {survive_save_fl,  survive_irq_disable, survive_irq_enable,
-                                                survive_wbinvd,   survive_read_cr2,    survive_read_cr3,
-                                                survive_make_pte, survive_pte_val,     survive_wait,
-                                                survive_kick,     survive_thunk};
-    uint8_t byte = 1;
-    for (unsigned i = 0; i < sizeof sites / sizeof *sites; i++)
-        EXPECT_EQUAL(count_changed(sites[i], 0x123456789abcdef0), 0);
-    uint64_t before = event_count;
-    mask_interrupts();
-    EXPECT_EQUAL(count_changed(survive_restore_fl, 2), 0);
-    raise_event();
-    EXPECT_EQUAL(count_changed(survive_restore_fl, FLAGS_IF | 2), 0); /* by way of the hypercall, under Xen */
-    wait_for_events(before + 1);
-    mask_interrupts();
-    raise_event();
-    EXPECT_EQUAL(count_changed(survive_irq_enable, 5), 0);
-    wait_for_events(before + 2);
-    mask_interrupts();
-    raise_event();
-    EXPECT_EQUAL(count_changed(survive_safe_halt, 5), 0);
-    wait_for_events(before + 3);
-    EXPECT_EQUAL(event_count, before + 3);
-    mask_interrupts();
-    EXPECT_EQUAL(count_changed(survive_write_cr3, c_read_cr3()), 0);
-    EXPECT_EQUAL(count_changed(survive_unlock, (uintptr_t)&byte), 0);
-    EXPECT_EQUAL(byte, 0);
-    EXPECT(count_changed(survive_clobbering, 5) >= 7); /* the test can fail */
-}
-
-static void keeps_registers(void) {
-    survival_ops.thunk = clobber_registers_callee_save;
-    survival_ops.clobbering = clobber_registers;
-    in_all_forms(check_survival);
-}
-
 unsigned disables_counted;
 void count_disable(void);
 __attribute__((used)) void count_disable(void) {
@@ -439,6 +364,6 @@ KTAP_SUITE(ops, {"irq ops from C, NASM and GAS", switches_interrupts}, {"irq ops
            {"cpu, mmu and lock ops", runs_other_ops}, {"swapgs", swaps_gs},
            {"bytes are those of this world", holds_what_the_world_asks},
            {"the table moves to the other world and back", moves_between_worlds},
-           {"all registers but rax are kept", keeps_registers}, {"an op is updated", updates_an_op},
+           {"an op is updated", updates_an_op},
            {"a missing op traps and has a name", names_a_missing_op},
            {"the other world's bytes don't mask, and are named", finds_the_wrong_worlds_bytes});

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Op calls from assembler: ops.asm and ops.S. Used by the suites ops, early and interrupts. */
+/* Op calls from assembler: ops.asm and ops.S. Used by the suites ops, op_registers and early. */
 #ifndef OPS_SITES_H
 #define OPS_SITES_H
 
@@ -22,7 +22,7 @@ void survive_read_cr2(uint64_t *registers), survive_read_cr3(uint64_t *registers
 void survive_write_cr3(uint64_t *registers), survive_make_pte(uint64_t *registers);
 void survive_pte_val(uint64_t *registers), survive_unlock(uint64_t *registers);
 void survive_wait(uint64_t *registers), survive_kick(uint64_t *registers);
-/* Through op_calls' own slots. */
+/* Through op_registers' own slots. */
 void survive_thunk(uint64_t *registers), survive_clobbering(uint64_t *registers);
 
 #endif

@@ -5,7 +5,7 @@
  *   no port: natively CR0.WP does, and comes back; under Xen PV the missing hook is named
  *   one hook without the other is refused at init
  *   each map has its unmap, with the same alias and length
- *   a map that fails: at once, for all text at once only, in the middle of a pass
+ *   a map that fails: at once, for all text at once only, in the middle of a pass, which is undone, and for good
  *   a map that lies, so that the text doesn't take what is written: told by reading back
  *   one message for each failure; a message has site, found and expected; it is cut to size
  */
@@ -13,6 +13,7 @@
 
 #include "ktap.h"
 #include "platform.h"
+#include "pv_ops.h"
 #include "support.h"
 
 static uint64_t read_cr0(void) {
@@ -51,14 +52,18 @@ static void refuses_half_a_port(void) {
     EXPECT_STATUS(tp_apply(), TP_ERR_NOT_INITIALIZED);
 }
 
-static unsigned maps, open_maps, allowed_maps, misuses;
+static unsigned maps, open_maps, allowed_maps, refusals, misuses;
 static size_t longest_map;
 static void *open_alias;
 static size_t open_length;
 
 static void *count_map(uintptr_t address, size_t length) {
-    if (length > longest_map || maps >= allowed_maps)
+    if (length > longest_map)
         return NULL;
+    if (maps >= allowed_maps && refusals > 0) {
+        refusals--;
+        return NULL;
+    }
     maps++;
     misuses += open_maps++ != 0 || length == 0 || address < kernel_image.text_start ||
                address + length > kernel_image.text_end;
@@ -73,14 +78,16 @@ static void count_unmap(void *alias, size_t length) {
 
 static const struct tp_port counting_port = {.map_text = count_map, .unmap_text = count_unmap};
 
-static void allow_maps(unsigned count, size_t longest) {
+/* So many maps, then so many refusals, then maps again; never one of more bytes than that. */
+static void allow_maps(unsigned count, unsigned refuse, size_t longest) {
     maps = open_maps = misuses = 0;
     allowed_maps = count;
+    refusals = refuse;
     longest_map = longest;
 }
 
 static void pairs_hooks(void) {
-    allow_maps(~0u, SIZE_MAX);
+    allow_maps(0, 0, SIZE_MAX);
     REQUIRE(start_library(&counting_port));
     EXPECT_EQUAL(maps, 0);
     REQUIRE_OK(tp_apply());
@@ -95,7 +102,7 @@ static void maps_edit_by_edit(void) {
     uint64_t applied = hash_text();
     REQUIRE_OK(tp_revert());
     EXPECT_OK(tp_finish());
-    allow_maps(~0u, TP_SITE_LENGTH_MAX);
+    allow_maps(0, 0, TP_SITE_LENGTH_MAX);
     REQUIRE(start_library(&counting_port));
     REQUIRE_OK(tp_apply());
     EXPECT_EQUAL(hash_text(), applied);
@@ -107,73 +114,99 @@ static void maps_edit_by_edit(void) {
 }
 
 static void fails_to_map(void) {
-    allow_maps(0, SIZE_MAX);
+    allow_maps(0, ~0u, SIZE_MAX);
     REQUIRE(start_library(&counting_port));
     EXPECT_STATUS(tp_apply(), TP_ERR_MAP_FAILED);
     EXPECT(text_is_pristine());
-    allow_maps(~0u, SIZE_MAX);
+    allow_maps(0, 0, SIZE_MAX);
     REQUIRE_OK(tp_apply());
     uint64_t applied = hash_text();
-    allow_maps(0, SIZE_MAX);
+    allow_maps(0, ~0u, SIZE_MAX);
     EXPECT_STATUS(tp_revert(), TP_ERR_MAP_FAILED);
     EXPECT_EQUAL(hash_text(), applied);
-    allow_maps(~0u, SIZE_MAX);
+    allow_maps(0, 0, SIZE_MAX);
 }
 
-static unsigned neither;
-
-static bool is_old_or_new(const struct tp_edit_info *edit, void *argument) {
-    const volatile uint8_t *text = (const volatile uint8_t *)edit->site.address;
-    bool is_old = true, is_new = true;
-    for (unsigned i = 0; i < edit->site.length; i++) {
-        is_old &= text[i] == edit->old_bytes[i];
-        is_new &= text[i] == edit->new_bytes[i];
-    }
-    *(unsigned *)argument += is_new;
-    neither += !is_old && !is_new;
-    return true;
-}
-
-/* The port takes back what it gave: each site holds its old or its new bytes, and the call can be repeated. */
+/* What had been written is put back, apply and update alike. */
 static void fails_to_map_midway(void) {
-    REQUIRE(start_applied());
-    uint64_t applied = hash_text();
-    REQUIRE_OK(tp_revert());
-    EXPECT_OK(tp_finish());
     REQUIRE(start_library(&counting_port));
-    for (unsigned allowed = 1; allowed < 100; allowed += 9) {
-        unsigned written = 0;
-        neither = 0;
-        allow_maps(allowed, TP_SITE_LENGTH_MAX);
+    for (unsigned allowed = 1; allowed < 100; allowed += 7) {
+        allow_maps(allowed, 1, TP_SITE_LENGTH_MAX);
         EXPECT_STATUS(tp_apply(), TP_ERR_MAP_FAILED);
-        EXPECT_OK(tp_plan(is_old_or_new, &written));
-        EXPECT(written > 0);
-        EXPECT_EQUAL(neither, 0);
+        EXPECT(maps > allowed);
+        EXPECT(text_is_pristine());
+        EXPECT_EQUAL(count_differences(NULL), 0);
     }
-    allow_maps(~0u, SIZE_MAX);
+    allow_maps(0, 0, TP_SITE_LENGTH_MAX);
     REQUIRE_OK(tp_apply());
+    uint64_t applied = hash_text();
+    allow_maps(20, 1, TP_SITE_LENGTH_MAX);
+    EXPECT_STATUS(tp_revert(), TP_ERR_MAP_FAILED);
+    EXPECT_EQUAL(hash_text(), applied);
+    void (*own)(void) = pv_ops.irq.irq_disable;
+    allow_maps(2, 1, TP_SITE_LENGTH_MAX);
+    EXPECT_STATUS(tp_op_update(pv_ops.irq.irq_disable, tp_nop_function), TP_ERR_MAP_FAILED);
+    EXPECT(pv_ops.irq.irq_disable == own);
     EXPECT_EQUAL(hash_text(), applied);
     EXPECT_EQUAL(count_differences(NULL), 0);
+    EXPECT_EQUAL(misuses, 0);
+}
+
+static void put_right(const struct tp_difference *difference, void *count) {
+    ++*(unsigned *)count;
+    poke_text(difference->site.address, difference->expected, difference->site.length);
+}
+
+/* A port that from then on refuses everything can't put back either; the audit says where. */
+static void fails_to_map_for_good(void) {
+    unsigned found = 0;
+    REQUIRE(start_library(&counting_port));
+    allow_maps(5, ~0u, TP_SITE_LENGTH_MAX);
+    EXPECT_STATUS(tp_apply(), TP_ERR_MAP_FAILED);
+    EXPECT_EQUAL(maps, 5);
+    EXPECT_STATUS(tp_audit(put_right, &found), TP_ERR_TEXT_DIFFERS);
+    EXPECT_EQUAL(found, 5);
+    EXPECT(text_is_pristine());
+    allow_maps(0, 0, SIZE_MAX);
+    REQUIRE_OK(tp_apply());
 }
 
 static uint8_t elsewhere[1 << 20];
+static unsigned honest_maps, lies;
 
 static void *map_elsewhere(uintptr_t address, size_t length) {
+    if (length > longest_map)
+        return NULL;
+    if (honest_maps > 0 || lies == 0) {
+        honest_maps -= honest_maps > 0;
+        return map_text(address, length);
+    }
+    lies--;
     for (size_t i = 0; i < length; i++)
         elsewhere[i] = ((const uint8_t *)address)[i];
     return elsewhere;
 }
 
 static void unmap_elsewhere(void *alias, size_t length) {
-    (void)alias, (void)length;
+    if (alias != elsewhere)
+        unmap_text(alias, length);
 }
 
 static void reads_back(void) {
     static const struct tp_port lying_port = {.map_text = map_elsewhere, .unmap_text = unmap_elsewhere};
     REQUIRE(start_library(&lying_port));
+    longest_map = SIZE_MAX;
+    honest_maps = 0, lies = 1;
     EXPECT_STATUS(tp_apply(), TP_ERR_READ_BACK);
     EXPECT(tp_last_error()->site >= (uintptr_t)text_start && tp_last_error()->site < (uintptr_t)text_end);
     EXPECT(text_is_pristine());
+    longest_map = TP_SITE_LENGTH_MAX;
+    honest_maps = 30, lies = 1;
+    EXPECT_STATUS(tp_apply(), TP_ERR_READ_BACK);
+    EXPECT_EQUAL(lies, 0);
+    EXPECT(text_is_pristine());
+    EXPECT_EQUAL(count_differences(NULL), 0);
+    REQUIRE_OK(tp_apply());
 }
 
 static unsigned messages;
@@ -231,4 +264,5 @@ static void logs_failures(void) {
 KTAP_SUITE(port_hooks, {"no port", works_without_a_port}, {"half a port", refuses_half_a_port},
            {"maps and unmaps pair", pairs_hooks}, {"a map for each edit", maps_edit_by_edit},
            {"a map that fails", fails_to_map}, {"a map that fails midway", fails_to_map_midway},
+           {"a map that fails midway and for good", fails_to_map_for_good},
            {"a map that lies", reads_back}, {"messages", logs_failures});

@@ -17,7 +17,7 @@ CFLAGS = $(TEXTPATCH_CFLAGS) -std=gnu11 -ffreestanding -mno-red-zone -mgeneral-r
 NASMFLAGS = -w+error -I$(platform)/ -I$(kernel)/suites/
 LDFLAGS += -nostdlib -static -Wl,-z,max-page-size=4096 -Wl,--build-id=none
 
-CFLAGS += $(if $(filter lto,$(OPTIMISATION)),-O2 -flto,-$(OPTIMISATION))
+CFLAGS += $(if $(filter lto,$(OPTIMISATION)),-O2 $(if $(filter gcc,$(COMPILER)),-flto=auto,-flto),-$(OPTIMISATION))
 CFLAGS += $(if $(filter pie,$(MODEL)),-fPIE -include textpatch/hidden.h,-mcmodel=kernel -fno-pie)
 ifeq ($(GC),gc)
 CFLAGS += -ffunction-sections -fdata-sections

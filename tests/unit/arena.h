@@ -21,7 +21,8 @@
  *   assert_int_equal(tp_image_add(&world->image), TP_OK);
  *
  * Edge cases
- *   All addresses are fixed and low, so that 32-bit fields reach and expected text can be literal. Functions are
+ *   All addresses are fixed and low, so that 32-bit fields reach and expected text can be literal, but above what the
+ *   heap may take (1 GiB behind the program). Functions are
  *   addresses that nobody calls.
  */
 #ifndef TP_TEST_ARENA_H
@@ -56,9 +57,9 @@ enum {
 };
 
 /* Functions, as addresses; FAR is out of reach of any 32-bit displacement from the worlds. */
-#define WORK UINT64_C(0x24000000)
-#define OTHER UINT64_C(0x24001000)
-#define INLINED(n) (UINT64_C(0x24002000) + 16 * (n))
+#define WORK UINT64_C(0x54000000)
+#define OTHER UINT64_C(0x54001000)
+#define INLINED(n) (UINT64_C(0x54002000) + 16 * (n))
 #define FAR UINT64_C(0x7e0000000000)
 #define NONE ((uintptr_t)tp_nop_function)
 #define RETURN0 ((uintptr_t)tp_return0)
@@ -109,11 +110,12 @@ enum port_mode {
     PORT_WHOLE,   /* maps all that is asked for */
     PORT_SMALL,   /* only single edits */
     PORT_NEVER,   /* nothing */
+    PORT_BUT_ONE, /* only single edits, and not the one numbered port_refuses */
     PORT_ONCE,    /* only the first single edit */
     PORT_SCRATCH, /* gives memory that is not the text */
 };
 static enum port_mode port_mode;
-static unsigned port_maps, port_unmaps, port_small_maps, log_count;
+static unsigned port_maps, port_unmaps, port_small_maps, port_refuses, log_count;
 static size_t mapped_length;
 static void *mapped_alias;
 static char port_log[TP_MESSAGE_MAX];
@@ -131,11 +133,12 @@ static void *map_text(uintptr_t address, size_t length) {
     bool small = length <= TP_SITE_LENGTH_MAX;
     if (!world || address + length > (uintptr_t)world->text + TEXT_SIZE || mapped_alias)
         fail_msg("map_text(0x%lx, %zu) is not for a mapping that may be asked for", (long)address, length);
+    port_small_maps += small;
     if (port_mode == PORT_NEVER || (port_mode == PORT_SMALL && !small) ||
-        (port_mode == PORT_ONCE && (!small || port_small_maps)))
+        (port_mode == PORT_BUT_ONE && (!small || port_small_maps == port_refuses)) ||
+        (port_mode == PORT_ONCE && (!small || port_small_maps > 1)))
         return NULL;
     port_maps++;
-    port_small_maps += small;
     mapped_length = length;
     mapped_alias = port_mode == PORT_SCRATCH ? scratch : world->alias + (address - (uintptr_t)world->text);
     return mapped_alias;
@@ -173,9 +176,9 @@ static inline void map_world(unsigned n) {
         fail_msg("no memfd");
     uint8_t *hole = map_at(0, TEXT_SIZE + PAGE, PROT_NONE, -1);
     world->alias = mmap(hole, TEXT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0);
-    world->text = map_at(0x20000000 + n * UINT64_C(0x1000000), TEXT_SIZE, PROT_READ, file);
+    world->text = map_at(0x50000000 + n * UINT64_C(0x1000000), TEXT_SIZE, PROT_READ, file);
     map_at((uintptr_t)world->text + TEXT_SIZE, PAGE, PROT_NONE, -1);
-    world->tables = map_at(0x28000000 + n * UINT64_C(0x1000000), sizeof(struct tables), PROT_READ | PROT_WRITE, -1);
+    world->tables = map_at(0x58000000 + n * UINT64_C(0x1000000), sizeof(struct tables), PROT_READ | PROT_WRITE, -1);
     memset(world->alias, 0xcc, TEXT_SIZE);
     close(file);
 }

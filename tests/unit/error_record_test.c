@@ -34,7 +34,7 @@ static const struct row rows[] = {
     ROW(TP_ERR_SITE_LENGTH, put_length_zero),
     ROW(TP_ERR_SITE_LENGTH, put_op_too_short),
     ROW(TP_ERR_SITE_LENGTH, put_op_too_long),
-    ROW(TP_ERR_SITE_LENGTH, put_branch_unknown),
+    ROW(TP_ERR_UNKNOWN_KIND, put_branch_unknown),
     ROW(TP_ERR_SITE_LENGTH, put_jcc_of_five),
     ROW(TP_ERR_SITE_LENGTH, put_trampoline_of_five),
     ROW(TP_ERR_SITE_LENGTH, put_branch_of_three),
@@ -120,7 +120,7 @@ static void mended(void **state) {
     put_good(world, CROWD);
     struct tp_site *site = put_op_record(world);
     site->detail = 2;
-    assert_int_equal(tp_image_add(&world->image), TP_ERR_SITE_LENGTH);
+    assert_int_equal(tp_image_add(&world->image), TP_ERR_UNKNOWN_KIND);
     site->detail = TP_BRANCH_CALL;
     use_image(world);
     assert_int_equal(tp_apply(), TP_OK);

@@ -9,39 +9,12 @@
  *   live_writer         other CPUs run: apply, revert and update are refused, plan and audit are not
  *   port_hooks          a hook without its twin; no hook at all, at CPL 3; the message names it
  *   tables              one bad record of each kind (error_record_test has them all)
- *   flipped_bytes       each byte of each site of a crowd, before apply and after: apply, plan, revert and audit say found,
- *                       expected and key
- *   far_targets         a target out of reach, as first, middle and last of many, of each kind
+ *   text                out of reach, unexpected, different (error_text_test has them at length)
  *   map_fails           the port has no alias: nothing was changed
- *   map_fails_later     it has one for the first edit only: the same call again ends the work
  *   read_back           the port's alias is other memory: found and expected are those of the first site
- *   messages            cut to any size; each status has a phrase of its own; numbers in the extreme
  *   all_seen            no status was left out
  */
-#include "bad_records.h"
-
-#include "site/registry.h"
-
-static bool seen[TP_STATUS_COUNT];
-
-/* Checks what can be checked of any error, and notes its status. */
-#define expect(status, call) expect_status(status, call, #call)
-static void expect_status(enum tp_status expected, enum tp_status status, const char *call) {
-    char message[TP_MESSAGE_MAX];
-    tp_format_error(tp_last_error(), message, sizeof message);
-    if (status != expected)
-        fail_msg("%s: %s, not %s; last: %s", call, tp_status_text(status), tp_status_text(expected), message);
-    seen[status] = true;
-    if (status == TP_OK)
-        return;
-    assert_int_equal(tp_last_error()->status, status);
-    assert_non_null(strstr(message, tp_status_text(status)));
-}
-
-static bool ignore_edit(const struct tp_edit_info *info, void *argument) {
-    (void)info, (void)argument;
-    return true;
-}
+#include "expect.h"
 
 static void before_init(void **state) {
     (void)state;
@@ -139,14 +112,6 @@ static void arguments(void **state) {
     stop_library();
 }
 
-static struct world *start_crowd(unsigned count) {
-    struct world *world = start_library();
-    wanted = (struct tp_error){.status = TP_OK};
-    add_good_keys(world);
-    put_good(world, count);
-    return world;
-}
-
 static void live_writer(void **state) {
     (void)state;
     struct world *world = start_crowd(24);
@@ -229,127 +194,23 @@ static void tables(void **state) {
     }
 }
 
-/* A site as it should be. */
-struct site_copy {
-    uintptr_t address;
-    uint8_t length;
-    const char *key;
-    uint8_t bytes[16];
-};
-static struct site_copy copies[64];
-static unsigned copy_count;
-
-static bool copy_site(const struct tp_site_info *info, void *argument) {
-    (void)argument;
-    struct site_copy *copy = &copies[copy_count++];
-    *copy = (struct site_copy){info->address, info->length, info->key, {0}};
-    memcpy(copy->bytes, (void *)info->address, info->length);
-    return true;
-}
-
-static void put_hex_text(char *text, const uint8_t *bytes, unsigned count) {
-    for (unsigned i = 0; i < count; i++)
-        sprintf(text + 3 * i, " %02x", bytes[i]);
-}
-
-/* The error names the site, its key and both sets of bytes, in its fields and in its message. */
-static void check_bytes(const struct site_copy *site, const uint8_t *found) {
-    const struct tp_error *error = tp_last_error();
-    char message[TP_MESSAGE_MAX], hex[64];
-    tp_format_error(error, message, sizeof message);
-    assert_int_equal(error->site, site->address);
-    assert_int_equal(error->length, site->length);
-    assert_int_equal(error->shown, site->length);
-    assert_memory_equal(error->expected, site->bytes, site->length);
-    assert_memory_equal(error->found, found, site->length);
-    assert_true(site->key ? error->key && strcmp(error->key, site->key) == 0 : !error->key);
-    assert_true(!site->key || strstr(message, site->key));
-    put_hex_text(hex, found, site->length);
-    assert_non_null(strstr(message, hex));
-    put_hex_text(hex, site->bytes, site->length);
-    assert_non_null(strstr(message, hex));
-}
-
-/* Every byte of every site, one at a time. */
-static void flip_each(bool applied) {
-    for (unsigned i = 0; i < copy_count; i++)
-        for (unsigned byte = 0; byte < copies[i].length; byte++) {
-            uint8_t *alias = alias_of(copies[i].address + byte);
-            *alias ^= 0x40;
-            uint64_t hash = hash_text();
-            log_count = 0;
-            if (applied)
-                expect(TP_ERR_UNEXPECTED_BYTES, tp_revert());
-            else
-                expect(TP_ERR_UNEXPECTED_BYTES, tp_apply());
-            assert_int_equal(log_count, 1);
-            check_bytes(&copies[i], (const uint8_t *)copies[i].address);
-            assert_int_equal(hash_text(), hash);
-            if (!applied) {
-                expect(TP_ERR_UNEXPECTED_BYTES, tp_plan(ignore_edit, NULL));
-                check_bytes(&copies[i], (const uint8_t *)copies[i].address);
-            }
-            expect(TP_ERR_TEXT_DIFFERS, tp_audit(NULL, NULL));
-            check_bytes(&copies[i], (const uint8_t *)copies[i].address);
-            *alias ^= 0x40;
-        }
-}
-
-static void flipped_bytes(void **state) {
+static void text(void **state) {
     (void)state;
-    struct world *world = start_crowd(40);
+    struct world *world = start_crowd(24);
     use_image(world);
-    for (unsigned applied = 0; applied < 2; applied++) {
-        copy_count = 0;
-        tp_for_each_site(copy_site, NULL);
-        flip_each(applied);
-        expect(TP_OK, applied ? tp_revert() : tp_apply());
-    }
+    uint64_t hash = hash_text();
+    *good_slot = FAR;
+    expect(TP_ERR_OUT_OF_REACH, tp_apply());
+    expect(TP_ERR_OUT_OF_REACH, tp_plan(ignore_edit, NULL));
+    *good_slot = WORK;
+    world->alias[0] ^= 1;
+    expect(TP_ERR_UNEXPECTED_BYTES, tp_apply());
+    expect(TP_ERR_UNEXPECTED_BYTES, tp_plan(ignore_edit, NULL));
+    expect(TP_ERR_TEXT_DIFFERS, tp_audit(NULL, NULL));
+    world->alias[0] ^= 1;
+    assert_int_equal(hash_text(), hash);
+    expect(TP_OK, tp_audit(NULL, NULL));
     stop_library();
-}
-
-static void put_far_op(struct world *world) {
-    put_op(world, add_cell(world, TP_KEY_KIND_OP, "far", FAR), 8, TP_BRANCH_CALL);
-}
-static void put_far_trampoline(struct world *world) {
-    put_trampoline(world, add_cell(world, TP_KEY_KIND_STATIC_CALL, "far", FAR));
-}
-static void put_far_jcc(struct world *world) {
-    uint64_t *cell = add_cell(world, TP_KEY_KIND_STATIC_CALL, "far", FAR);
-    put_static_call(world, cell, (uintptr_t)world->text, TP_BRANCH_JCC);
-}
-static void put_far_branch(struct world *world) {
-    uint64_t *cell = add_cell(world, TP_KEY_KIND_STATIC_KEY, "far", 1);
-    put_branch(world, cell, 2, (uintptr_t)world->text + 5000, TP_KEY_JUMPS_IF_ENABLED);
-}
-static void put_far_replacement(struct world *world) {
-    const struct choice choice = {CODE("\x74\x70"), TP_FEATURE_ALWAYS};
-    put_alternative(world, 0, CODE("\xfa"), &choice, 1);
-}
-
-static void far_targets(void **state) {
-    (void)state;
-    static void (*const puts[])(struct world *) = {put_far_op, put_far_trampoline, put_far_jcc, put_far_branch,
-                                                   put_far_replacement};
-    for (unsigned i = 0; i < 5; i++)
-        for (unsigned before = 0; before <= 24; before += 12) {
-            struct world *world = start_crowd(before);
-            uintptr_t site = next_address(world);
-            puts[i](world);
-            put_good(world, 24 - before);
-            use_image(world);
-            uint64_t hash = hash_text();
-            log_count = 0;
-            expect(TP_ERR_OUT_OF_REACH, tp_apply());
-            assert_int_equal(log_count, 1);
-            assert_int_equal(tp_last_error()->site, site);
-            assert_true(i == 4 || strcmp(tp_last_error()->key, "far") == 0);
-            assert_true(tp_last_error()->distance != 0 && strstr(port_log, ", distance "));
-            expect(TP_ERR_OUT_OF_REACH, tp_plan(ignore_edit, NULL));
-            assert_int_equal(hash_text(), hash);
-            assert_int_equal(port_maps, 0);
-            stop_library();
-        }
 }
 
 static void map_fails(void **state) {
@@ -367,38 +228,6 @@ static void map_fails(void **state) {
     expect(TP_ERR_MAP_FAILED, tp_key_update(good_slot, OTHER));
     expect(TP_ERR_MAP_FAILED, tp_revert());
     assert_int_equal(hash_text(), hash);
-    stop_library();
-}
-
-/* It fails in the middle: each site holds its old or its new bytes, and the same call goes on from there. */
-static void map_fails_later(void **state) {
-    (void)state;
-    struct world *world = start_crowd(24);
-    use_image(world);
-    uint64_t pristine = hash_text();
-    port_mode = PORT_ONCE;
-    expect(TP_ERR_MAP_FAILED, tp_apply());
-    assert_int_not_equal(tp_last_error()->site, 0);
-    assert_int_not_equal(hash_text(), pristine);
-    expect(TP_ERR_MAP_FAILED, tp_apply());
-    port_mode = PORT_WHOLE;
-    expect(TP_OK, tp_apply());
-    expect(TP_OK, tp_audit(NULL, NULL));
-    uint64_t applied = hash_text();
-    port_small_maps = 0;
-    port_mode = PORT_ONCE;
-    expect(TP_ERR_MAP_FAILED, tp_revert());
-    port_mode = PORT_WHOLE;
-    expect(TP_OK, tp_revert());
-    assert_int_equal(hash_text(), pristine);
-    expect(TP_OK, tp_apply());
-    assert_int_equal(hash_text(), applied);
-    port_small_maps = 0;
-    port_mode = PORT_ONCE;
-    expect(TP_ERR_MAP_FAILED, tp_key_update(good_slot, OTHER));
-    port_mode = PORT_WHOLE;
-    expect(TP_OK, tp_key_update(good_slot, OTHER));
-    expect(TP_OK, tp_audit(NULL, NULL));
     stop_library();
 }
 
@@ -424,29 +253,6 @@ static void read_back(void **state) {
     stop_library();
 }
 
-static void messages(void **state) {
-    (void)state;
-    const struct tp_error extreme = {.status = TP_ERR_OUT_OF_REACH, .image = "image", .hook = "hook", .key = "key",
-                                     .site = UINTPTR_MAX, .value = UINT64_MAX, .distance = INT64_MIN, .length = 255};
-    char text[TP_MESSAGE_MAX + 1], whole[TP_MESSAGE_MAX];
-    tp_format_error(&extreme, whole, sizeof whole);
-    assert_string_equal(whole, "textpatch: target out of reach, image image, hook hook, key key, site "
-                               "0xffffffffffffffff (255 bytes), value 0xffffffffffffffff, distance "
-                               "-9223372036854775808");
-    for (unsigned size = 0; size <= TP_MESSAGE_MAX; size++) {
-        memset(text, '#', sizeof text);
-        tp_format_error(&extreme, text, size);
-        assert_int_equal(text[size], '#');
-        assert_true(size == 0 || strlen(text) == (size - 1 < strlen(whole) ? size - 1 : strlen(whole)));
-        assert_true(size == 0 || strncmp(text, whole, strlen(text)) == 0);
-    }
-    for (int left = -1; left <= TP_STATUS_COUNT; left++)
-        for (int right = 0; right < left && left < TP_STATUS_COUNT; right++)
-            assert_string_not_equal(tp_status_text((enum tp_status)left), tp_status_text((enum tp_status)right));
-    assert_string_equal(tp_status_text(TP_STATUS_COUNT), "unknown");
-    assert_string_equal(tp_status_text((enum tp_status)-1), "unknown");
-}
-
 static void all_seen(void **state) {
     (void)state;
     for (unsigned status = 0; status < TP_STATUS_COUNT; status++)
@@ -456,10 +262,10 @@ static void all_seen(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(before_init), cmocka_unit_test(misordered),    cmocka_unit_test(arguments),
-        cmocka_unit_test(live_writer), cmocka_unit_test(port_hooks),    cmocka_unit_test(tables),
-        cmocka_unit_test(flipped_bytes), cmocka_unit_test(far_targets), cmocka_unit_test(map_fails),
-        cmocka_unit_test(map_fails_later), cmocka_unit_test(read_back),   cmocka_unit_test(messages),      cmocka_unit_test(all_seen),
+        cmocka_unit_test(before_init), cmocka_unit_test(misordered), cmocka_unit_test(arguments),
+        cmocka_unit_test(live_writer), cmocka_unit_test(port_hooks), cmocka_unit_test(tables),
+        cmocka_unit_test(text),        cmocka_unit_test(map_fails),  cmocka_unit_test(read_back),
+        cmocka_unit_test(all_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

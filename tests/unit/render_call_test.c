@@ -234,7 +234,7 @@ static void rip_relative_inline(void **state) {
     struct world *world = start_library();
     uint64_t *slot = add_cell(world, TP_KEY_KIND_OP, "ops.slot", 0);
     add_patchlets(world);
-    add_patchlet(world, INLINED(20), CODE_TO("\x48\x8b\x05\0\0\0\0", 3, 7, UINT64_C(0xa4000000)));
+    add_patchlet(world, INLINED(20), CODE_TO("\x48\x8b\x05\0\0\0\0", 3, 7, UINT64_C(0xd4000000)));
     uintptr_t site = put_op(world, slot, 12, TP_BRANCH_CALL);
     use_image(world);
     *slot = INLINED(COUNTER);
@@ -246,7 +246,7 @@ static void rip_relative_inline(void **state) {
     *slot = INLINED(20);
     latch();
     assert_int_equal(render_at(world, site, TP_VIEW_WANTED).status, TP_ERR_OUT_OF_REACH);
-    assert_int_equal(tp_last_error()->distance, (int64_t)(0xa4000000 - (site + 12)));
+    assert_int_equal(tp_last_error()->distance, (int64_t)(0xd4000000 - (site + 12)));
     stop_library();
 }
 
