@@ -22,8 +22,8 @@
  * For functions that hold sites: they stay one each, whatever the compiler and its options, so that all builds of this
  * kernel count the same sites, and the sites of a function follow its address.
  */
-#if defined(__has_attribute) && __has_attribute(noclone)
-#define ONE_COPY __attribute__((noinline, noclone))
+#ifndef __clang__
+#define ONE_COPY __attribute__((noinline, noclone, no_icf))
 #else
 #define ONE_COPY __attribute__((noinline))
 #endif

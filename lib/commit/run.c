@@ -40,7 +40,7 @@ static inline uint64_t place_word(const struct word_form *form, uintptr_t addres
 }
 
 static inline uint64_t own_bytes(unsigned length) {
-    return length == WORD ? UINT64_MAX : (UINT64_C(1) << 8 * length) - 1;
+    return length >= WORD ? UINT64_MAX : (UINT64_C(1) << 8 * length) - 1;
 }
 
 static inline const struct tp_site *site_of(const struct tp_run *run, uint32_t entry) {

@@ -23,8 +23,7 @@ __attribute__((used)) int alternative_variable = 2;
 #define PLACE(name, ...)                                                                                     \
     ONE_COPY static int c_##name(void) {                                                                     \
         int value;                                                                                           \
-        register unsigned long stack __asm__("rsp");                                                         \
-        __asm__ volatile(__VA_ARGS__ : "=a"(value), "+r"(stack) : : "memory", "cc");                         \
+        __asm__ volatile(__VA_ARGS__ : "=a"(value), "+r"(tp_stack) : : "memory", "cc");                         \
         return value;                                                                                        \
     }
 
@@ -231,9 +230,8 @@ TP_OPS(alternative) { TP_OP(alternative_ops.answer); }
 
 ONE_COPY static unsigned long shared_place(void) {
     unsigned long value;
-    register unsigned long stack __asm__("rsp");
     __asm__ volatile(TP_ALTERNATIVE(TP_EMIT_OP_CALL(6), "movl $3, %%eax", CHOICE_A)
-                     : "=a"(value), "+r"(stack)
+                     : "=a"(value), "+r"(tp_stack)
                      : [tp_slot] "i"(&alternative_ops.answer)
                      : TP_C_CLOBBERS_0);
     return value;

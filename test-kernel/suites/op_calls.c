@@ -8,7 +8,7 @@
  *   narrow values back: garbage above them isn't believed
  *   arguments that are op calls themselves
  *   sites of 6 to 15 bytes
- *   C functions by TP_CALLEE_SAVE_THUNK and by TP_CALLEE_SAVE
+ *   C functions by TP_CALLEE_SAVE_THUNK, and with GCC by TP_CALLEE_SAVE
  *   the recorder does see garbage when it is handed some: the checks above can fail
  */
 #include <textpatch/textpatch.h>
@@ -308,7 +308,7 @@ __attribute__((used, noinline)) long weigh(int first, long second, unsigned char
     return first + 10 * second + 100 * third;
 }
 TP_CALLEE_SAVE_THUNK(weigh);
-#if defined(__has_attribute) && __has_attribute(no_caller_saved_registers)
+#ifdef TP_CALLEE_SAVE
 TP_CALLEE_SAVE static long weigh_by_attribute(int first, long second, unsigned char third) {
     return first + 10 * second + 100 * third;
 }

@@ -302,9 +302,10 @@ static void wrong_is_noticed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plan_is_apply),    cmocka_unit_test(plan_ends),   cmocka_unit_test(apply_twice),
-        cmocka_unit_test(revert_and_again), cmocka_unit_test(every_flip_named),
-        cmocka_unit_test(update_is_local),  cmocka_unit_test(added_later), cmocka_unit_test(counted),
+        cmocka_unit_test(plan_is_apply),    cmocka_unit_test(plan_ends),
+        cmocka_unit_test(apply_twice),      cmocka_unit_test(revert_and_again),
+        cmocka_unit_test(every_flip_named), cmocka_unit_test(update_is_local),
+        cmocka_unit_test(added_later),      cmocka_unit_test(counted),
         cmocka_unit_test(before_apply),     cmocka_unit_test(wrong_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

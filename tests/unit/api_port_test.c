@@ -48,7 +48,8 @@ static void put_static_site(struct world *world, const uint64_t *cell, unsigned 
     world->used = offset;
     struct code code = {bytes, length, length - 4, length, (uintptr_t)world->text};
     uintptr_t address = put_code(world, code, length);
-    add_site(world, TP_KIND_STATIC_CALL, address, length, (uintptr_t)cell, (uintptr_t)world->text, TP_BRANCH_CALL);
+    add_site(world, TP_KIND_STATIC_CALL, address, length, (uintptr_t)cell, (uintptr_t)world->text,
+             TP_BRANCH_CALL);
 }
 
 /* 1 to 15 bytes: what is shorter than a call is an alternative. */
@@ -275,10 +276,10 @@ static void wrong_is_noticed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(maps_once),   cmocka_unit_test(maps_each_edit), cmocka_unit_test(crossings),
-        cmocka_unit_test(dense),       cmocka_unit_test(end_of_text),    cmocka_unit_test(end_of_image),
-        cmocka_unit_test(start_of_text), cmocka_unit_test(silent),       cmocka_unit_test(two_images),
-        cmocka_unit_test(without_log), cmocka_unit_test(wrong_is_noticed),
+        cmocka_unit_test(maps_once),     cmocka_unit_test(maps_each_edit),   cmocka_unit_test(crossings),
+        cmocka_unit_test(dense),         cmocka_unit_test(end_of_text),      cmocka_unit_test(end_of_image),
+        cmocka_unit_test(start_of_text), cmocka_unit_test(silent),           cmocka_unit_test(two_images),
+        cmocka_unit_test(without_log),   cmocka_unit_test(wrong_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

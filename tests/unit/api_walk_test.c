@@ -28,7 +28,9 @@ static struct tables *untouched[WORLDS], *kept[WORLDS];
 static struct world kept_worlds[WORLDS];
 static struct tp_registry kept_registry;
 
-static uint64_t *cell_at(unsigned n) { return population_cell(&worlds[n / POPULATION_KEYS], n % POPULATION_KEYS); }
+static uint64_t *cell_at(unsigned n) {
+    return population_cell(&worlds[n / POPULATION_KEYS], n % POPULATION_KEYS);
+}
 
 /* Records, keys, inline forms and cells; forms and index are not written or made anew. */
 static void copy_tables(struct tables *to, const struct tables *from) {
@@ -65,7 +67,8 @@ static void set_features(uint8_t bits, bool alone, bool amd) {
     for (unsigned i = 0; i < FEATURES; i++)
         assert_int_equal(bits >> i & 1 ? tp_feature_set(FEATURE(i)) : tp_feature_clear(FEATURE(i)), TP_OK);
     assert_int_equal(tp_set_cpu_count(alone ? 1 : 2), TP_OK);
-    assert_int_equal(amd ? tp_feature_set(TP_FEATURE_VENDOR_AMD) : tp_feature_clear(TP_FEATURE_VENDOR_AMD), TP_OK);
+    assert_int_equal(amd ? tp_feature_set(TP_FEATURE_VENDOR_AMD) : tp_feature_clear(TP_FEATURE_VENDOR_AMD),
+                     TP_OK);
 }
 
 /* The text of a fresh start, in expected[]. */
@@ -263,7 +266,9 @@ static void wrong_is_noticed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(walks), cmocka_unit_test(walks_in_small), cmocka_unit_test(images_come_and_go),
+        cmocka_unit_test(walks),
+        cmocka_unit_test(walks_in_small),
+        cmocka_unit_test(images_come_and_go),
         cmocka_unit_test(wrong_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

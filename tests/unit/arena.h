@@ -3,8 +3,9 @@
  * Images to patch: memory, records, and a port that writes it.
  *
  * What for
- *   A test builds an image by hand: it puts code into a text that can only be read, adds the records that describe
- *   it, and gives both to the library. The text is the first of two mappings of a memfd, the port hands out the
+ *   A test builds an image by hand: it puts code into a text that can only be read, adds the records that
+ *   describe it, and gives both to the library. The text is the first of two mappings of a memfd, the port
+ *   hands out the
  *   second, and a page that can't be touched lies behind each.
  *
  * Calls
@@ -21,8 +22,8 @@
  *   assert_int_equal(tp_image_add(&world->image), TP_OK);
  *
  * Edge cases
- *   All addresses are fixed and low, so that 32-bit fields reach and expected text can be literal, but above what the
- *   heap may take (1 GiB behind the program). Functions are
+ *   All addresses are fixed and low, so that 32-bit fields reach and expected text can be literal, but above
+ *   what the heap may take (1 GiB behind the program). Functions are
  *   addresses that nobody calls.
  */
 #ifndef TP_TEST_ARENA_H
@@ -162,7 +163,8 @@ static const struct tp_port test_port = {map_text, unmap_text, log_message};
 
 static inline void *map_at(uintptr_t address, size_t size, int protection, int file) {
     int flags = file < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
-    void *memory = mmap((void *)address, size, protection, flags | (address ? MAP_FIXED_NOREPLACE : 0), file, 0);
+    void *memory =
+        mmap((void *)address, size, protection, flags | (address ? MAP_FIXED_NOREPLACE : 0), file, 0);
     if (memory == MAP_FAILED || (address && memory != (void *)address))
         fail_msg("no memory at 0x%lx", (long)address);
     return memory;
@@ -178,7 +180,8 @@ static inline void map_world(unsigned n) {
     world->alias = mmap(hole, TEXT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0);
     world->text = map_at(0x50000000 + n * UINT64_C(0x1000000), TEXT_SIZE, PROT_READ, file);
     map_at((uintptr_t)world->text + TEXT_SIZE, PAGE, PROT_NONE, -1);
-    world->tables = map_at(0x58000000 + n * UINT64_C(0x1000000), sizeof(struct tables), PROT_READ | PROT_WRITE, -1);
+    world->tables =
+        map_at(0x58000000 + n * UINT64_C(0x1000000), sizeof(struct tables), PROT_READ | PROT_WRITE, -1);
     memset(world->alias, 0xcc, TEXT_SIZE);
     close(file);
 }
@@ -262,7 +265,9 @@ static inline void place_code(const struct code *code, uintptr_t address, uint8_
     }
 }
 
-static inline uintptr_t next_address(const struct world *world) { return (uintptr_t)world->text + world->used; }
+static inline uintptr_t next_address(const struct world *world) {
+    return (uintptr_t)world->text + world->used;
+}
 
 static inline uint8_t *alias_of(uintptr_t address) {
     struct world *world = find_world(address);
@@ -383,8 +388,8 @@ static inline uintptr_t put_static_call(struct world *world, const uint64_t *cel
     return address;
 }
 
-static inline uintptr_t put_branch(struct world *world, const uint64_t *cell, unsigned length, uintptr_t target,
-                                   unsigned detail) {
+static inline uintptr_t put_branch(struct world *world, const uint64_t *cell, unsigned length,
+                                   uintptr_t target, unsigned detail) {
     char jump[2] = {(char)0xeb, (char)(target - (next_address(world) + 2))};
     struct code code = length == 5 ? CODE_TO("\xe9\0\0\0\0", 1, 5, target) : (struct code){jump, 2, 0, 0, 0};
     if (!(detail & TP_KEY_STARTS_AS_JUMP))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Records that must be refused, one function each: it puts the bad one among good ones, and says in `wanted` what
- * the error should tell. Fields of `wanted` that stay 0 are not looked at.
+ * Records that must be refused, one function each: it puts the bad one among good ones, and says in `wanted`
+ * what the error should tell. Fields of `wanted` that stay 0 are not looked at.
  */
 #ifndef TP_TEST_BAD_RECORDS_H
 #define TP_TEST_BAD_RECORDS_H
@@ -109,7 +109,7 @@ static inline void put_duplicate_key(struct world *world) {
     wanted = (struct tp_error){.key = "ops.twice", .value = (uintptr_t)good_slot};
     add_key(world, TP_KEY_KIND_OP, "ops.twice", good_slot);
     world->image.keys[0].name = 0;
-    aim(&world->image.keys[0].name, (uintptr_t)"ops.twice");
+    aim(&world->image.keys[0].name, (uintptr_t) "ops.twice");
 }
 
 static inline void put_length_zero(struct world *world) { set_length(put_op_record(world), 0); }
@@ -147,9 +147,9 @@ static inline void put_long_original(struct world *world) {
 }
 
 static inline void put_before_text(struct world *world) {
+    struct tp_site *site = put_op_record(world);
     wanted.site = (uintptr_t)world->text - 6;
-    aim(&put_op_record(world)->text, wanted.site);
-    wanted.site = (uintptr_t)world->text - 6;
+    aim(&site->text, wanted.site);
 }
 static inline void put_over_the_end(struct world *world) {
     struct tp_site *site = put_op_record(world);
@@ -230,7 +230,9 @@ static inline void put_half_an_inline(struct world *world) { put_bad_inline(worl
 static inline void put_inline_of_sixteen(struct world *world) {
     put_bad_inline(world, CODE("\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90"));
 }
-static inline void put_inline_with_short_jump(struct world *world) { put_bad_inline(world, CODE("\x74\x01\xfa")); }
+static inline void put_inline_with_short_jump(struct world *world) {
+    put_bad_inline(world, CODE("\x74\x01\xfa"));
+}
 static inline void put_inline_with_two_operands(struct world *world) {
     put_bad_inline(world, CODE("\x8b\x05\0\0\0\0\x8b\x0d\0\0\0\0"));
 }
@@ -255,7 +257,9 @@ static inline void put_truncated_original(struct world *world) {
     wanted.value = put_original(world, CODE("\x0f"));
     aim(&site->form, wanted.value);
 }
-static inline void put_no_instruction(struct world *world) { put_alternative_record(world, CODE("\x06\x06")); }
+static inline void put_no_instruction(struct world *world) {
+    put_alternative_record(world, CODE("\x06\x06"));
+}
 static inline void put_vendors_differ(struct world *world) {
     put_alternative_record(world, CODE("\x66\xe8\0\0\0\0"));
 }

@@ -18,7 +18,8 @@ struct row {
     enum tp_status status;
     void (*put)(struct world *);
 };
-#define ROW(status, put) {#put, status, put}
+#define ROW(status, put)                                                                                     \
+    { #put, status, put }
 
 static const struct row rows[] = {
     ROW(TP_ERR_RECORD_VERSION, put_old_version),
@@ -86,7 +87,8 @@ static void check_message(const struct row *row) {
         fail_msg("%s: value 0x%lx, not as in %s", row->name, (long)wanted.value, message);
     snprintf(digits, sizeof digits, "value 0x%lx", (long)error->value);
     assert_true(!wanted.value || strstr(message, digits));
-    assert_true(!wanted.key || (error->key && strcmp(wanted.key, error->key) == 0 && strstr(message, wanted.key)));
+    assert_true(!wanted.key ||
+                (error->key && strcmp(wanted.key, error->key) == 0 && strstr(message, wanted.key)));
 }
 
 static void bad_records(void **state) {
@@ -145,8 +147,11 @@ static void good_records(void **state) {
 static void add_random_record(struct world *world) {
     struct tables *tables = world->tables;
     static const uint8_t lengths[] = {1, 2, 5, 6, 7, 15, 30, 255};
-    uintptr_t bases[] = {(uintptr_t)world->text, (uintptr_t)tables->originals, (uintptr_t)tables->replacements,
-                         world->image.text_end - 20, (uintptr_t)tables->replacements + FORMS_SIZE - 20,
+    uintptr_t bases[] = {(uintptr_t)world->text,
+                         (uintptr_t)tables->originals,
+                         (uintptr_t)tables->replacements,
+                         world->image.text_end - 20,
+                         (uintptr_t)tables->replacements + FORMS_SIZE - 20,
                          (uintptr_t)good_slot};
     unsigned kind = 1 + (unsigned)rand() % 6, length = lengths[rand() % 8];
     uintptr_t text = bases[rand() % 5] + (unsigned)rand() % 64;
@@ -215,7 +220,7 @@ static void endless(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_records), cmocka_unit_test(mended), cmocka_unit_test(good_records),
+        cmocka_unit_test(bad_records), cmocka_unit_test(mended),  cmocka_unit_test(good_records),
         cmocka_unit_test(endless),     cmocka_unit_test(hostile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -176,13 +176,20 @@ static void tables(void **state) {
         enum tp_status status;
         void (*put)(struct world *);
     } rows[] = {
-        {TP_ERR_RECORD_VERSION, put_old_version},     {TP_ERR_UNKNOWN_KIND, put_kind_seven},
-        {TP_ERR_UNKNOWN_FEATURE, put_feature_beyond}, {TP_ERR_UNKNOWN_KEY, put_cell_unknown},
-        {TP_ERR_DUPLICATE_KEY, put_duplicate_key},    {TP_ERR_SITE_LENGTH, put_op_too_short},
-        {TP_ERR_SITE_OUTSIDE_IMAGE, put_before_text}, {TP_ERR_SITE_OVERLAP, put_overlap},
-        {TP_ERR_NESTED_TOO_DEEP, put_nine_deep},      {TP_ERR_FORM_OUTSIDE_IMAGE, put_form_outside},
-        {TP_ERR_REPLACEMENT_TOO_LONG, put_long_replacement}, {TP_ERR_BAD_INLINE, put_half_an_inline},
-        {TP_ERR_TRUNCATED_INSN, put_truncated},       {TP_ERR_BAD_INSN, put_no_instruction},
+        {TP_ERR_RECORD_VERSION, put_old_version},
+        {TP_ERR_UNKNOWN_KIND, put_kind_seven},
+        {TP_ERR_UNKNOWN_FEATURE, put_feature_beyond},
+        {TP_ERR_UNKNOWN_KEY, put_cell_unknown},
+        {TP_ERR_DUPLICATE_KEY, put_duplicate_key},
+        {TP_ERR_SITE_LENGTH, put_op_too_short},
+        {TP_ERR_SITE_OUTSIDE_IMAGE, put_before_text},
+        {TP_ERR_SITE_OVERLAP, put_overlap},
+        {TP_ERR_NESTED_TOO_DEEP, put_nine_deep},
+        {TP_ERR_FORM_OUTSIDE_IMAGE, put_form_outside},
+        {TP_ERR_REPLACEMENT_TOO_LONG, put_long_replacement},
+        {TP_ERR_BAD_INLINE, put_half_an_inline},
+        {TP_ERR_TRUNCATED_INSN, put_truncated},
+        {TP_ERR_BAD_INSN, put_no_instruction},
     };
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct world *world = start_crowd(5);

@@ -114,8 +114,8 @@ static void put_far_replacement(struct world *world) {
 
 static void far_targets(void **state) {
     (void)state;
-    static void (*const puts[])(struct world *) = {put_far_op, put_far_trampoline, put_far_jcc, put_far_branch,
-                                                   put_far_replacement};
+    static void (*const puts[])(struct world *) = {put_far_op, put_far_trampoline, put_far_jcc,
+                                                   put_far_branch, put_far_replacement};
     for (unsigned i = 0; i < 5; i++)
         for (unsigned before = 0; before <= 24; before += 12) {
             struct world *world = start_crowd(before);
@@ -235,8 +235,14 @@ static void map_fails_later(void **state) {
 
 static void messages(void **state) {
     (void)state;
-    const struct tp_error extreme = {.status = TP_ERR_OUT_OF_REACH, .image = "image", .hook = "hook", .key = "key",
-                                     .site = UINTPTR_MAX, .value = UINT64_MAX, .distance = INT64_MIN, .length = 255};
+    const struct tp_error extreme = {.status = TP_ERR_OUT_OF_REACH,
+                                     .image = "image",
+                                     .hook = "hook",
+                                     .key = "key",
+                                     .site = UINTPTR_MAX,
+                                     .value = UINT64_MAX,
+                                     .distance = INT64_MIN,
+                                     .length = 255};
     char text[TP_MESSAGE_MAX + 1], whole[TP_MESSAGE_MAX];
     tp_format_error(&extreme, whole, sizeof whole);
     assert_string_equal(whole, "textpatch: target out of reach, image image, hook hook, key key, site "
@@ -251,9 +257,10 @@ static void messages(void **state) {
     }
     for (int left = -1; left <= TP_STATUS_COUNT; left++)
         for (int right = 0; right < left && left < TP_STATUS_COUNT; right++)
-            assert_string_not_equal(tp_status_text((enum tp_status)left), tp_status_text((enum tp_status)right));
+            assert_string_not_equal(tp_status_text((enum tp_status)left),
+                                    tp_status_text((enum tp_status)right));
     assert_string_equal(tp_status_text(TP_STATUS_COUNT), "unknown");
-    assert_string_equal(tp_status_text((enum tp_status)-1), "unknown");
+    assert_string_equal(tp_status_text((enum tp_status) - 1), "unknown");
 }
 
 static void wrong_is_noticed(void **state) {
@@ -272,8 +279,8 @@ static void wrong_is_noticed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(flipped_bytes),   cmocka_unit_test(long_site), cmocka_unit_test(far_targets),
-        cmocka_unit_test(update_refused),  cmocka_unit_test(map_fails_later), cmocka_unit_test(messages),
+        cmocka_unit_test(flipped_bytes),    cmocka_unit_test(long_site),       cmocka_unit_test(far_targets),
+        cmocka_unit_test(update_refused),   cmocka_unit_test(map_fails_later), cmocka_unit_test(messages),
         cmocka_unit_test(wrong_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

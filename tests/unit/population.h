@@ -30,7 +30,9 @@ static inline uint32_t next_random(void) {
 enum { POPULATION_KEYS = 48 };
 
 /* Cells of the three kinds, in turn: op slots, static calls, static keys. */
-static inline uint64_t *population_cell(const struct world *world, unsigned n) { return &world->tables->cells[n]; }
+static inline uint64_t *population_cell(const struct world *world, unsigned n) {
+    return &world->tables->cells[n];
+}
 
 static inline void add_population_keys(struct world *world) {
     static char names[WORLDS][POPULATION_KEYS][24];
@@ -43,7 +45,8 @@ static inline void add_population_keys(struct world *world) {
 
 /* A random key of the kind, of `world` or of one that was built before it. */
 static inline uint64_t *pick_cell(const struct world *world, unsigned kind) {
-    const struct world *owner = next_random() % 4 ? world : &worlds[next_random() % (unsigned)(world - worlds + 1)];
+    const struct world *owner =
+        next_random() % 4 ? world : &worlds[next_random() % (unsigned)(world - worlds + 1)];
     return population_cell(owner, next_random() % (POPULATION_KEYS / 3) * 3 + kind - TP_KEY_KIND_OP);
 }
 
@@ -56,7 +59,8 @@ static inline void put_nest(struct world *world, bool in_original) {
     uintptr_t form = (uintptr_t)world->tables->replacements + world->replacements_used + 1;
     uintptr_t site = put_alternative(world, 0, in_original ? nest : CODE("\xfa"), &choice, 1);
     uintptr_t places[2] = {in_original ? site : form, copy};
-    uintptr_t inner = put_replacement(world, CODE("\x0f\x01\xca")), inner_copy = put_original(world, CODE("\xfa"));
+    uintptr_t inner = put_replacement(world, CODE("\x0f\x01\xca")),
+              inner_copy = put_original(world, CODE("\xfa"));
     for (unsigned i = 0; i < (in_original ? 2 : 1); i++) {
         add_site(world, TP_KIND_OP, places[i] + 1, 6, (uintptr_t)slot, 0, TP_BRANCH_CALL);
         add_site(world, TP_KIND_ALTERNATIVE, places[i] + 7, 3, inner, inner_copy, FEATURE(next_random() % 8));
@@ -127,8 +131,8 @@ static inline struct meaning read_meaning(const struct tp_site *site) {
 static inline void write_meanings(struct world *world, const struct meaning *meanings, uint32_t count) {
     world->image.site_count = 0;
     for (uint32_t i = 0; i < count; i++)
-        add_site(world, meanings[i].kind, meanings[i].text, meanings[i].length, meanings[i].key, meanings[i].form,
-                 meanings[i].detail);
+        add_site(world, meanings[i].kind, meanings[i].text, meanings[i].length, meanings[i].key,
+                 meanings[i].form, meanings[i].detail);
 }
 
 static inline void shuffle_meanings(struct meaning *meanings, uint32_t count) {

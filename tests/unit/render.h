@@ -35,14 +35,15 @@ static inline struct rendered render_at(const struct world *world, uintptr_t add
 /* What is wanted now, as a pass would latch it. */
 static inline void latch(void) { tp_latch_state(); }
 
-static inline bool renders_as(const struct world *world, uintptr_t address, enum tp_view view, const char *pattern) {
+static inline bool renders_as(const struct world *world, uintptr_t address, enum tp_view view,
+                              const char *pattern) {
     struct rendered rendered = render_at(world, address, view);
     return rendered.status == TP_OK &&
            strcmp(show(rendered.bytes, rendered.length, address), expand(pattern, rendered.length)) == 0;
 }
 
-static inline void check_render(const struct world *world, uintptr_t address, enum tp_view view, unsigned form,
-                                const char *pattern) {
+static inline void check_render(const struct world *world, uintptr_t address, enum tp_view view,
+                                unsigned form, const char *pattern) {
     struct rendered rendered = render_at(world, address, view);
     if (rendered.status != TP_OK)
         fail_msg("%s", port_log);

@@ -31,9 +31,8 @@ static void choices(void **state) {
     for (unsigned count = 1; count <= 3; count++) {
         struct world *world = start_library();
         uintptr_t slot = (uintptr_t)world->tables->cells;
-        const struct choice all[] = {{CODE("\x31\xc0"), FEATURE(0)},
-                                     {CALL_TO(WORK), FEATURE(1)},
-                                     {CODE("\x48\x89\xf8"), FEATURE(2)}};
+        const struct choice all[] = {
+            {CODE("\x31\xc0"), FEATURE(0)}, {CALL_TO(WORK), FEATURE(1)}, {CODE("\x48\x89\xf8"), FEATURE(2)}};
         name_functions();
         name_address(slot, "slot");
         uintptr_t site = put_alternative(world, 0, CODE_TO("\xff\x15\0\0\0\0", 2, 6, slot), all, count);
@@ -43,7 +42,8 @@ static void choices(void **state) {
             for (unsigned i = 0; i < count; i++)
                 chosen = bits >> i & 1 ? i + 1 : chosen;
             set_features(bits);
-            check_render(world, site, TP_VIEW_WANTED, chosen ? TP_FORM_REPLACEMENT : TP_FORM_ORIGINAL, forms[chosen]);
+            check_render(world, site, TP_VIEW_WANTED, chosen ? TP_FORM_REPLACEMENT : TP_FORM_ORIGINAL,
+                         forms[chosen]);
             check_render(world, site, TP_VIEW_PRISTINE, TP_FORM_ORIGINAL, forms[0]);
         }
         stop_library();
@@ -140,6 +140,7 @@ static void relocated(void **state) {
         {CODE_TO("\xff\x15\0\0\0\0", 2, 6, WORK), "6:call [work]; 4:nop"},
         {CODE_TO("\x50\xe8\0\0\0\0\x58", 2, 6, OTHER), "1:push rax; 5:call other; 1:pop rax; 3:nop"},
         {CODE_TO("\xf0\xff\x05\0\0\0\0", 3, 7, OTHER), "7:lock inc [other]; 3:nop"},
+        {CODE("\xb8\x90\x90\x90\x90"), "5:mov eax, 0x90909090; 5:nop"}, /* bug 11: an operand is no padding */
         /* into the form: a loop, and a jump to its end */
         {CODE("\xff\xc8\x75\xfc"), "2:dec eax; 2:jnz begin; 6:nop"},
         {CODE("\x74\x02\xfa\xfb"), "2:jz end; 1:cli; 1:sti; 6:nop"},
@@ -223,7 +224,8 @@ static void in_replacement(void **state) {
     name_functions();
     name_address((uintptr_t)slot, "slot");
     const struct choice first = {CODE("\xf4"), FEATURE(2)};
-    const struct choice holder = {CODE_TO("\x57\xff\x15\0\0\0\0\xfa\x90\x90\x5f", 3, 7, (uintptr_t)slot), FEATURE(0)};
+    const struct choice holder = {CODE_TO("\x57\xff\x15\0\0\0\0\xfa\x90\x90\x5f", 3, 7, (uintptr_t)slot),
+                                  FEATURE(0)};
     put_alternative(world, 0, CODE("\xfb"), &first, 1); /* a form before it in the section */
     uintptr_t site = put_alternative(world, 0, CODE("\xfa"), &holder, 1);
     uintptr_t form = tp_relative(&world->image.sites[1].key) + 1;
@@ -252,7 +254,8 @@ static void shared_place(void **state) {
     const struct choice choice = {CALL_TO(WORK), FEATURE(0)};
     name_functions();
     name_address((uintptr_t)slot, "slot");
-    uintptr_t site = put_alternative(world, 0, CODE_TO("\xff\x15\0\0\0\0", 2, 6, (uintptr_t)slot), &choice, 1);
+    uintptr_t site =
+        put_alternative(world, 0, CODE_TO("\xff\x15\0\0\0\0", 2, 6, (uintptr_t)slot), &choice, 1);
     add_site(world, TP_KIND_OP, site, 6, (uintptr_t)slot, 0, TP_BRANCH_CALL);
     use_image(world);
     set_features(0);
@@ -277,7 +280,8 @@ static void deepest(void **state) {
     uintptr_t copy = put_original(world, CODE("\xfa"));
     uintptr_t site = put_alternative(world, 3, CODE("\xfa"), &inner, 1);
     add_site(world, TP_KIND_ALTERNATIVE, site, 3, put_replacement(world, CODE("\xf4")), copy, FEATURE(1));
-    add_site(world, TP_KIND_ALTERNATIVE, site, 3, put_replacement(world, CODE("\x0f\x01\xca")), copy, FEATURE(2));
+    add_site(world, TP_KIND_ALTERNATIVE, site, 3, put_replacement(world, CODE("\x0f\x01\xca")), copy,
+             FEATURE(2));
     use_image(world);
     for (unsigned bits = 0; bits < 8; bits++) {
         set_features(bits);
@@ -303,10 +307,12 @@ static void wrong_is_noticed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(choices),           cmocka_unit_test(negated),     cmocka_unit_test(unknown_feature),
-        cmocka_unit_test(padding),           cmocka_unit_test(relocated),   cmocka_unit_test(relocated_too_far),
-        cmocka_unit_test(in_original),       cmocka_unit_test(in_replacement), cmocka_unit_test(shared_place),
-        cmocka_unit_test(deepest),           cmocka_unit_test(wrong_is_noticed),
+        cmocka_unit_test(choices),          cmocka_unit_test(negated),
+        cmocka_unit_test(unknown_feature),  cmocka_unit_test(padding),
+        cmocka_unit_test(relocated),        cmocka_unit_test(relocated_too_far),
+        cmocka_unit_test(in_original),      cmocka_unit_test(in_replacement),
+        cmocka_unit_test(shared_place),     cmocka_unit_test(deepest),
+        cmocka_unit_test(wrong_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

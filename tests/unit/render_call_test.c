@@ -23,8 +23,8 @@ enum { CLI, SAVE, XEN, COUNTER, COUNTER_TWICE, SYSRET, PAUSE, FIFTEEN, RET0, INL
 
 static uint64_t counter_address;
 
-static const char *const inlined_names[INLINED_COUNT] = {"cli_", "save_",  "xen_",   "counter_", "twice_",
-                                                         "sysret_", "pause_", "fifteen_", "ret0_"};
+static const char *const inlined_names[INLINED_COUNT] = {
+    "cli_", "save_", "xen_", "counter_", "twice_", "sysret_", "pause_", "fifteen_", "ret0_"};
 static const unsigned inlined_lengths[INLINED_COUNT] = {1, 2, 9, 7, 10, 6, 2, 15, 2};
 
 static void add_patchlets(struct world *world) {
@@ -41,9 +41,9 @@ static void add_patchlets(struct world *world) {
     add_inline(world, INLINED(RET0), tp_patchlet_ret0, tp_patchlet_ret0_end);
     add_patchlet(world, INLINED(XEN), CODE("\x65\xc6\x04\x25\x10\0\0\0\x01"));
     add_patchlet(world, INLINED(COUNTER), CODE_TO("\x48\x8b\x05\0\0\0\0", 3, 7, counter_address));
-    add_patchlet(world, INLINED(COUNTER_TWICE), CODE_TO("\x48\x8b\x05\0\0\0\0\x48\x01\xc0", 3, 7, counter_address));
-    add_patchlet(world, INLINED(FIFTEEN),
-                 CODE("\x66\x66\x66\x66\x66\x66\x2e\x0f\x1f\x84\0\0\0\0\0"));
+    add_patchlet(world, INLINED(COUNTER_TWICE),
+                 CODE_TO("\x48\x8b\x05\0\0\0\0\x48\x01\xc0", 3, 7, counter_address));
+    add_patchlet(world, INLINED(FIFTEEN), CODE("\x66\x66\x66\x66\x66\x66\x2e\x0f\x1f\x84\0\0\0\0\0"));
 }
 
 struct row {
@@ -275,7 +275,7 @@ static void no_stale_tail(void **state) {
     stop_library();
 }
 
-static const char *const conditions[16] = {"jo",  "jno", "jb", "jnb", "jz", "jnz", "jbe", "jnbe",
+static const char *const conditions[16] = {"jo", "jno", "jb", "jnb", "jz", "jnz", "jbe", "jnbe",
                                            "js", "jns", "jp", "jnp", "jl", "jnl", "jle", "jnle"};
 
 static void static_calls(void **state) {
@@ -333,7 +333,8 @@ static void static_call_widths(void **state) {
     uintptr_t trampoline = put_trampoline(world, cell);
     for (unsigned width = 5; width <= WIDEST; width++) {
         calls[width] = put_code(world, CALL_TO(trampoline), width);
-        add_site(world, TP_KIND_STATIC_CALL, calls[width], width, (uintptr_t)cell, trampoline, TP_BRANCH_CALL);
+        add_site(world, TP_KIND_STATIC_CALL, calls[width], width, (uintptr_t)cell, trampoline,
+                 TP_BRANCH_CALL);
         jumps[width] = put_code(world, CALL_TO(trampoline), width);
         add_site(world, TP_KIND_STATIC_CALL, jumps[width], width, (uintptr_t)cell, trampoline, TP_BRANCH_JMP);
     }
@@ -356,8 +357,8 @@ static void trampolines(void **state) {
     use_image(world);
     check_render(world, trampoline, TP_VIEW_PRISTINE, TP_FORM_ORIGINAL, "6:jmp [cell]");
     static const struct row rows[] = {
-        {WORK, TP_FORM_DIRECT, "6:jmp work", 0},       {NONE, TP_FORM_RETURN, "1:ret; 5:int3", 0},
-        {0, TP_FORM_RETURN, "1:ret; 5:int3", 0},       {RETURN0, TP_FORM_DIRECT, "6:jmp return0", 0},
+        {WORK, TP_FORM_DIRECT, "6:jmp work", 0},         {NONE, TP_FORM_RETURN, "1:ret; 5:int3", 0},
+        {0, TP_FORM_RETURN, "1:ret; 5:int3", 0},         {RETURN0, TP_FORM_DIRECT, "6:jmp return0", 0},
         {INLINED(CLI), TP_FORM_DIRECT, "6:jmp cli_", 0},
     };
     for (unsigned row = 0; row < sizeof rows / sizeof rows[0]; row++) {
@@ -410,12 +411,18 @@ static void wrong_is_noticed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(op_calls),        cmocka_unit_test(op_jumps),
-        cmocka_unit_test(nothing),         cmocka_unit_test(literal_bytes),
-        cmocka_unit_test(calls_end_the_site), cmocka_unit_test(inline_too_long),
-        cmocka_unit_test(rip_relative_inline), cmocka_unit_test(no_stale_tail),
-        cmocka_unit_test(static_calls),    cmocka_unit_test(static_call_widths),
-        cmocka_unit_test(trampolines),     cmocka_unit_test(far_targets),
+        cmocka_unit_test(op_calls),
+        cmocka_unit_test(op_jumps),
+        cmocka_unit_test(nothing),
+        cmocka_unit_test(literal_bytes),
+        cmocka_unit_test(calls_end_the_site),
+        cmocka_unit_test(inline_too_long),
+        cmocka_unit_test(rip_relative_inline),
+        cmocka_unit_test(no_stale_tail),
+        cmocka_unit_test(static_calls),
+        cmocka_unit_test(static_call_widths),
+        cmocka_unit_test(trampolines),
+        cmocka_unit_test(far_targets),
         cmocka_unit_test(wrong_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

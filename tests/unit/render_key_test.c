@@ -33,7 +33,8 @@ static void branches(void **state) {
             *cell = (uint64_t)counts[i];
             latch();
             check_render(world, site, TP_VIEW_WANTED, jumps ? TP_FORM_JUMP : TP_FORM_NOP, jumps ? jump : nop);
-            check_render(world, site, TP_VIEW_PRISTINE, starts ? TP_FORM_JUMP : TP_FORM_NOP, starts ? jump : nop);
+            check_render(world, site, TP_VIEW_PRISTINE, starts ? TP_FORM_JUMP : TP_FORM_NOP,
+                         starts ? jump : nop);
         }
         stop_library();
     }

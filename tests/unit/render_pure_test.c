@@ -29,7 +29,8 @@ static void start_images(void) {
 static void choose_state(void) {
     static const uint64_t functions[] = {WORK, OTHER, INLINED(0), INLINED(1), NONE, RETURN0};
     for (unsigned i = 0; i < 8; i++)
-        assert_int_equal(next_random() % 2 ? tp_feature_set(FEATURE(i)) : tp_feature_clear(FEATURE(i)), TP_OK);
+        assert_int_equal(next_random() % 2 ? tp_feature_set(FEATURE(i)) : tp_feature_clear(FEATURE(i)),
+                         TP_OK);
     for (unsigned i = 0; i < WORLDS * POPULATION_KEYS; i++)
         *population_cell(&worlds[i / POPULATION_KEYS], i % POPULATION_KEYS) =
             i % 3 == 2 ? next_random() % 2 : functions[next_random() % 6];
@@ -69,7 +70,8 @@ static void twice_the_same(void **state) {
 static void protect(int text, int tables) {
     for (unsigned i = 0; i < WORLDS; i++) {
         assert_int_equal(mprotect(worlds[i].text, TEXT_SIZE, text), 0);
-        assert_int_equal(mprotect(worlds[i].alias, TEXT_SIZE, text == PROT_NONE ? PROT_NONE : PROT_READ | PROT_WRITE), 0);
+        assert_int_equal(
+            mprotect(worlds[i].alias, TEXT_SIZE, text == PROT_NONE ? PROT_NONE : PROT_READ | PROT_WRITE), 0);
         assert_int_equal(mprotect(worlds[i].tables, sizeof(struct tables), tables), 0);
     }
 }
@@ -113,7 +115,9 @@ static void faults_noticed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(twice_the_same), cmocka_unit_test(reads_no_text), cmocka_unit_test(text_unheeded),
+        cmocka_unit_test(twice_the_same),
+        cmocka_unit_test(reads_no_text),
+        cmocka_unit_test(text_unheeded),
         cmocka_unit_test(faults_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,7 +62,8 @@ static inline void use_names(char *text) {
     }
 }
 
-static inline unsigned show_one(char *text, size_t size, const uint8_t *bytes, unsigned length, uintptr_t address) {
+static inline unsigned show_one(char *text, size_t size, const uint8_t *bytes, unsigned length,
+                                uintptr_t address) {
     static ZydisDecoder decoder;
     static ZydisFormatter formatter;
     ZydisDecodedInstruction insn;

@@ -137,7 +137,8 @@ static void described_quietly(void **state) {
     struct world *world = start_library();
     uint64_t *slot = add_cell(world, TP_KEY_KIND_OP, "pv_ops.far", FAR);
     const struct choice choice = {CODE("\xfb"), FEATURE(0)};
-    uintptr_t site = put_alternative(world, 0, CODE_TO("\x57\xff\x15\0\0\0\0", 3, 7, (uintptr_t)slot), &choice, 1);
+    uintptr_t site =
+        put_alternative(world, 0, CODE_TO("\x57\xff\x15\0\0\0\0", 3, 7, (uintptr_t)slot), &choice, 1);
     struct tp_site_info info;
     add_site(world, TP_KIND_OP, site + 1, 6, (uintptr_t)slot, 0, TP_BRANCH_CALL);
     use_image(world);
@@ -277,9 +278,14 @@ static void inline_of_elsewhere(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_byte),   cmocka_unit_test(described), cmocka_unit_test(described_quietly),
-        cmocka_unit_test(walked),       cmocka_unit_test(edges),     cmocka_unit_test(three_images),
-        cmocka_unit_test(removal),      cmocka_unit_test(inline_of_elsewhere),
+        cmocka_unit_test(every_byte),
+        cmocka_unit_test(described),
+        cmocka_unit_test(described_quietly),
+        cmocka_unit_test(walked),
+        cmocka_unit_test(edges),
+        cmocka_unit_test(three_images),
+        cmocka_unit_test(removal),
+        cmocka_unit_test(inline_of_elsewhere),
         cmocka_unit_test(wrong_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

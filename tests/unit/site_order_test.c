@@ -24,7 +24,8 @@ static unsigned class_of(const struct world *world, uintptr_t address) {
     const struct tables *tables = world->tables;
     if (address >= (uintptr_t)tables->originals && address < (uintptr_t)tables->originals + FORMS_SIZE)
         return 2;
-    return address >= (uintptr_t)tables->replacements && address < (uintptr_t)tables->replacements + FORMS_SIZE;
+    return address >= (uintptr_t)tables->replacements &&
+           address < (uintptr_t)tables->replacements + FORMS_SIZE;
 }
 
 static int compare(uintptr_t left, uintptr_t right) { return left < right ? -1 : left > right; }
@@ -191,7 +192,8 @@ static void keys_and_inlines(void **state) {
         assert_null(tp_find_key((uintptr_t)&world->tables->cells[i] + 1));
     }
     for (unsigned i = 0; i < INLINES_MAX; i++) {
-        const struct tp_inline *form = tp_find_inline(INLINED(order[i] % INLINES_MAX * INLINES_MAX + order[i]));
+        const struct tp_inline *form =
+            tp_find_inline(INLINED(order[i] % INLINES_MAX * INLINES_MAX + order[i]));
         assert_non_null(form);
         assert_int_equal(tp_relative(&form->start), (uintptr_t)tp_patchlet_nop + i);
         assert_int_equal(tp_relative(&form->end), (uintptr_t)tp_patchlet_nop + i);
