@@ -16,7 +16,7 @@
  *   without_log         a port without that hook
  *   wrong_is_noticed    negative control: a neighbour changed by the test itself
  */
-#include "arena.h"
+#include "put.h"
 
 #include "site/site.h"
 

@@ -6,7 +6,7 @@
 #ifndef TP_TEST_BAD_RECORDS_H
 #define TP_TEST_BAD_RECORDS_H
 
-#include "arena.h"
+#include "put.h"
 
 #include "site/site.h"
 

@@ -10,7 +10,7 @@
 #ifndef TP_TEST_POPULATION_H
 #define TP_TEST_POPULATION_H
 
-#include "arena.h"
+#include "put.h"
 
 #include "site/registry.h"
 #include "site/site.h"

@@ -5,6 +5,7 @@
  * Calls
  *   render_at()    the bytes of the place at an address, in a view
  *   check_render() compares them, shown, with a pattern of show.h
+ *   add_patchlets() functions with inline forms: INLINED(CLI) and so on
  *   latch()        makes TP_VIEW_WANTED what the features and cells say now
  */
 #ifndef TP_TEST_RENDER_H
@@ -16,6 +17,33 @@
 #include "render/render.h"
 #include "site/search.h"
 #include "site/site.h"
+
+/* Functions with inline forms. */
+enum { CLI, SAVE, XEN, COUNTER, COUNTER_TWICE, SYSRET, PAUSE, FIFTEEN, RET0, INLINED_COUNT };
+
+static uint64_t counter_address;
+
+static const char *const inlined_names[INLINED_COUNT] = {
+    "cli_", "save_", "xen_", "counter_", "twice_", "sysret_", "pause_", "fifteen_", "ret0_"};
+
+static inline void add_patchlets(struct world *world) {
+    counter_address = (uintptr_t)&world->tables->cells[KEYS_MAX - 1];
+    name_functions();
+    name_address(counter_address, "counter");
+    for (unsigned i = 0; i < INLINED_COUNT; i++)
+        name_address(INLINED(i), inlined_names[i]);
+    add_inline(world, NONE, tp_patchlet_nop, tp_patchlet_nop_end);
+    add_inline(world, INLINED(CLI), tp_patchlet_irq_disable, tp_patchlet_irq_disable_end);
+    add_inline(world, INLINED(SAVE), tp_patchlet_save_fl, tp_patchlet_save_fl_end);
+    add_inline(world, INLINED(SYSRET), tp_patchlet_usergs_sysret64, tp_patchlet_usergs_sysret64_end);
+    add_inline(world, INLINED(PAUSE), tp_patchlet_pause, tp_patchlet_pause_end);
+    add_inline(world, INLINED(RET0), tp_patchlet_ret0, tp_patchlet_ret0_end);
+    add_patchlet(world, INLINED(XEN), CODE("\x65\xc6\x04\x25\x10\0\0\0\x01"));
+    add_patchlet(world, INLINED(COUNTER), CODE_TO("\x48\x8b\x05\0\0\0\0", 3, 7, counter_address));
+    add_patchlet(world, INLINED(COUNTER_TWICE),
+                 CODE_TO("\x48\x8b\x05\0\0\0\0\x48\x01\xc0", 3, 7, counter_address));
+    add_patchlet(world, INLINED(FIFTEEN), CODE("\x66\x66\x66\x66\x66\x66\x2e\x0f\x1f\x84\0\0\0\0\0"));
+}
 
 struct rendered {
     uint8_t bytes[TP_SITE_LENGTH_MAX];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Op calls, static calls and trampolines: (record, target) -> bytes, read back by Zydis.
+ * Op calls, and what they share with static calls: (record, target) -> bytes, read back by Zydis.
  *
  * Cases
  *   op_calls, op_jumps    a table of targets x all widths: direct, trap, nothing, inline in front and behind
@@ -10,41 +10,12 @@
  *   inline_too_long       each patchlet x each width: a direct call exactly where it doesn't fit
  *   rip_relative_inline   a patchlet with such an operand, alone (padded) and with a second instruction
  *   no_stale_tail         bug 33: from any form to any form, the bytes are those of a fresh rendering
- *   static_calls          call, jmp, all sixteen jcc (bug 26) x pristine, NULL, RET0, inline, other, far
- *   static_call_widths    call and jmp sites of 5 to 15 bytes
- *   trampolines           pristine, none, RET0, function with an inline form
  *   far_targets           TP_ERR_OUT_OF_REACH with site, key and distance, for every form that has a target
  *   wrong_is_noticed      negative controls of the comparison
  */
 #include "render.h"
 
-/* Functions with inline forms. */
-enum { CLI, SAVE, XEN, COUNTER, COUNTER_TWICE, SYSRET, PAUSE, FIFTEEN, RET0, INLINED_COUNT };
-
-static uint64_t counter_address;
-
-static const char *const inlined_names[INLINED_COUNT] = {
-    "cli_", "save_", "xen_", "counter_", "twice_", "sysret_", "pause_", "fifteen_", "ret0_"};
 static const unsigned inlined_lengths[INLINED_COUNT] = {1, 2, 9, 7, 10, 6, 2, 15, 2};
-
-static void add_patchlets(struct world *world) {
-    counter_address = (uintptr_t)&world->tables->cells[KEYS_MAX - 1];
-    name_functions();
-    name_address(counter_address, "counter");
-    for (unsigned i = 0; i < INLINED_COUNT; i++)
-        name_address(INLINED(i), inlined_names[i]);
-    add_inline(world, NONE, tp_patchlet_nop, tp_patchlet_nop_end);
-    add_inline(world, INLINED(CLI), tp_patchlet_irq_disable, tp_patchlet_irq_disable_end);
-    add_inline(world, INLINED(SAVE), tp_patchlet_save_fl, tp_patchlet_save_fl_end);
-    add_inline(world, INLINED(SYSRET), tp_patchlet_usergs_sysret64, tp_patchlet_usergs_sysret64_end);
-    add_inline(world, INLINED(PAUSE), tp_patchlet_pause, tp_patchlet_pause_end);
-    add_inline(world, INLINED(RET0), tp_patchlet_ret0, tp_patchlet_ret0_end);
-    add_patchlet(world, INLINED(XEN), CODE("\x65\xc6\x04\x25\x10\0\0\0\x01"));
-    add_patchlet(world, INLINED(COUNTER), CODE_TO("\x48\x8b\x05\0\0\0\0", 3, 7, counter_address));
-    add_patchlet(world, INLINED(COUNTER_TWICE),
-                 CODE_TO("\x48\x8b\x05\0\0\0\0\x48\x01\xc0", 3, 7, counter_address));
-    add_patchlet(world, INLINED(FIFTEEN), CODE("\x66\x66\x66\x66\x66\x66\x2e\x0f\x1f\x84\0\0\0\0\0"));
-}
 
 struct row {
     uintptr_t target;
@@ -275,100 +246,6 @@ static void no_stale_tail(void **state) {
     stop_library();
 }
 
-static const char *const conditions[16] = {"jo", "jno", "jb", "jnb", "jz", "jnz", "jbe", "jnbe",
-                                           "js", "jns", "jp", "jnp", "jl", "jnl", "jle", "jnle"};
-
-static void static_calls(void **state) {
-    (void)state;
-    static const struct {
-        uintptr_t target;
-        const char *call, *jump, *jcc;
-    } rows[] = {
-        {WORK, "5:call work", "5:jmp work", "work"},
-        {OTHER, "5:call other", "5:jmp other", "other"},
-        {0, "5:nop", "1:ret; 4:int3", "none"},
-        {NONE, "5:nop", "1:ret; 4:int3", "none"},
-        {RETURN0, "5:xor eax, eax", "5:jmp return0", "return0"},
-        {INLINED(CLI), "5:cli", "5:jmp cli_", "cli_"},
-        {INLINED(SAVE), "1:pushfq; 1:pop rax; 3:nop", "5:jmp save_", "save_"},
-        {INLINED(SYSRET), "5:call sysret_", "5:jmp sysret_", "sysret_"},
-        {INLINED(XEN), "5:call xen_", "5:jmp xen_", "xen_"},
-    };
-    struct world *world = start_library();
-    uint64_t *cell = add_cell(world, TP_KEY_KIND_STATIC_CALL, "call", WORK);
-    char text[64];
-    uintptr_t jcc[16];
-    add_patchlets(world);
-    add_inline(world, RETURN0, tp_patchlet_ret0, tp_patchlet_ret0_end);
-    uintptr_t trampoline = put_trampoline(world, cell);
-    name_address(trampoline, "trampoline");
-    uintptr_t call = put_static_call(world, cell, trampoline, TP_BRANCH_CALL);
-    uintptr_t jump = put_static_call(world, cell, trampoline, TP_BRANCH_JMP);
-    for (unsigned condition = 0; condition < 16; condition++)
-        jcc[condition] = put_static_call(world, cell, trampoline, TP_BRANCH_JCC | condition);
-    use_image(world);
-    check_render(world, call, TP_VIEW_PRISTINE, TP_FORM_ORIGINAL, "5:call trampoline");
-    check_render(world, jump, TP_VIEW_PRISTINE, TP_FORM_ORIGINAL, "5:jmp trampoline");
-    for (unsigned row = 0; row < sizeof rows / sizeof rows[0]; row++) {
-        *cell = rows[row].target;
-        latch();
-        assert_true(renders_as(world, call, TP_VIEW_WANTED, rows[row].call));
-        assert_true(renders_as(world, jump, TP_VIEW_WANTED, rows[row].jump));
-        for (unsigned condition = 0; condition < 16; condition++) {
-            snprintf(text, sizeof text, "6:%s %s", conditions[condition], rows[row].jcc);
-            check_render(world, jcc[condition], TP_VIEW_WANTED, TP_FORM_DIRECT, text);
-            snprintf(text, sizeof text, "6:%s trampoline", conditions[condition]);
-            check_render(world, jcc[condition], TP_VIEW_PRISTINE, TP_FORM_ORIGINAL, text);
-        }
-    }
-    stop_library();
-}
-
-static void static_call_widths(void **state) {
-    (void)state;
-    struct world *world = start_library();
-    uint64_t *cell = add_cell(world, TP_KEY_KIND_STATIC_CALL, "call", WORK);
-    uintptr_t calls[16], jumps[16];
-    name_functions();
-    uintptr_t trampoline = put_trampoline(world, cell);
-    for (unsigned width = 5; width <= WIDEST; width++) {
-        calls[width] = put_code(world, CALL_TO(trampoline), width);
-        add_site(world, TP_KIND_STATIC_CALL, calls[width], width, (uintptr_t)cell, trampoline,
-                 TP_BRANCH_CALL);
-        jumps[width] = put_code(world, CALL_TO(trampoline), width);
-        add_site(world, TP_KIND_STATIC_CALL, jumps[width], width, (uintptr_t)cell, trampoline, TP_BRANCH_JMP);
-    }
-    use_image(world);
-    latch();
-    for (unsigned width = 5; width <= WIDEST; width++) {
-        check_render(world, calls[width], TP_VIEW_WANTED, TP_FORM_DIRECT, "W:call work");
-        check_render(world, jumps[width], TP_VIEW_WANTED, TP_FORM_DIRECT, "W:jmp work");
-    }
-    stop_library();
-}
-
-static void trampolines(void **state) {
-    (void)state;
-    struct world *world = start_library();
-    uint64_t *cell = add_cell(world, TP_KEY_KIND_STATIC_CALL, "call", WORK);
-    add_patchlets(world);
-    uintptr_t trampoline = put_trampoline(world, cell);
-    name_address((uintptr_t)cell, "cell");
-    use_image(world);
-    check_render(world, trampoline, TP_VIEW_PRISTINE, TP_FORM_ORIGINAL, "6:jmp [cell]");
-    static const struct row rows[] = {
-        {WORK, TP_FORM_DIRECT, "6:jmp work", 0},         {NONE, TP_FORM_RETURN, "1:ret; 5:int3", 0},
-        {0, TP_FORM_RETURN, "1:ret; 5:int3", 0},         {RETURN0, TP_FORM_DIRECT, "6:jmp return0", 0},
-        {INLINED(CLI), TP_FORM_DIRECT, "6:jmp cli_", 0},
-    };
-    for (unsigned row = 0; row < sizeof rows / sizeof rows[0]; row++) {
-        *cell = rows[row].target;
-        latch();
-        check_render(world, trampoline, TP_VIEW_WANTED, rows[row].form, rows[row].pattern);
-    }
-    stop_library();
-}
-
 static void far_targets(void **state) {
     (void)state;
     struct world *world = start_library();
@@ -419,9 +296,6 @@ int main(void) {
         cmocka_unit_test(inline_too_long),
         cmocka_unit_test(rip_relative_inline),
         cmocka_unit_test(no_stale_tail),
-        cmocka_unit_test(static_calls),
-        cmocka_unit_test(static_call_widths),
-        cmocka_unit_test(trampolines),
         cmocka_unit_test(far_targets),
         cmocka_unit_test(wrong_is_noticed),
     };

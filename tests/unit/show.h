@@ -18,7 +18,7 @@
 #ifndef TP_TEST_SHOW_H
 #define TP_TEST_SHOW_H
 
-#include "arena.h"
+#include "put.h"
 
 #include <Zydis/Zydis.h>
 
