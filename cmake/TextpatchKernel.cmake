@@ -42,6 +42,13 @@ function(add_textpatch_kernel name)
     target_link_libraries(${name} PRIVATE textpatch ${kernel_LIBRARIES})
 endfunction()
 
+find_path(XEN_INCLUDE_DIR xen/xen.h)
+if(NOT XEN_INCLUDE_DIR)
+    message(FATAL_ERROR
+        "The kernels of this tree need Xen's public headers, xen/xen.h (on Debian: libxen-dev; scripts/deps installs "
+        "it). The library itself does not.")
+endif()
+
 # The platform's files, for kernels that boot in both worlds.
 file(GLOB textpatch_platform_sources CONFIGURE_DEPENDS
     "${CMAKE_CURRENT_SOURCE_DIR}/test-kernel/platform/*.c"

@@ -54,7 +54,7 @@
 extern "C" {
 #endif
 
-#define TP_MESSAGE_MAX 256
+#define TP_MESSAGE_MAX 384
 
 /* The sites of one linked object. The fields above the line are the caller's; zero the rest. */
 struct tp_image {
@@ -160,7 +160,8 @@ TP_MUST_CHECK enum tp_status tp_image_remove(struct tp_image *image);
 /*
  * Brings every site of every image to the wanted state.
  * Context: see above. Statuses: TP_OK; TP_ERR_NOT_INITIALIZED; TP_ERR_EMPTY_TABLE if no image was added;
- * TP_ERR_LIVE_WRITER_NEEDED; TP_ERR_PORT_HOOK_MISSING; TP_ERR_OUT_OF_REACH; TP_ERR_UNEXPECTED_BYTES. With all of
+ * TP_ERR_LIVE_WRITER_NEEDED; TP_ERR_PORT_HOOK_MISSING; TP_ERR_OUT_OF_REACH; TP_ERR_UNEXPECTED_BYTES;
+ * TP_ERR_NESTED_TOO_DEEP where a replacement holds itself. With all of
  * these nothing was changed. TP_ERR_MAP_FAILED, TP_ERR_READ_BACK: what was written has been put back (status.h).
  */
 TP_MUST_CHECK enum tp_status tp_apply(void);
@@ -243,7 +244,7 @@ const struct tp_error *tp_last_error(void);
 
 /*
  * Writes an error as one line of English, NUL-terminated, cut to `size` bytes; no line end.
- *   TP_MESSAGE_MAX bytes hold any message. Context: any.
+ *   TP_MESSAGE_MAX bytes hold any message whose names are not longer than some fifty characters. Context: any.
  */
 void tp_format_error(const struct tp_error *error, char *text, size_t size);
 

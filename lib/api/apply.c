@@ -153,7 +153,7 @@ enum tp_status tp_revert(void) {
 }
 
 static void set_cell(const struct tp_key *key, uint64_t value) {
-    *(volatile uint64_t *)tp_key_cell(key) = value;
+    *(volatile tp_cell *)tp_key_cell(key) = value;
 }
 
 /* Only this key moves: all other state stays as the text shows it, whatever is wanted meanwhile. */

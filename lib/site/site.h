@@ -72,9 +72,12 @@ static inline const char *tp_key_name(const struct tp_key *key) {
     return (const char *)tp_relative(&key->name);
 }
 
+/* To the kernel a cell is a pointer to a function, or whatever its op table says. */
+typedef uint64_t tp_cell __attribute__((may_alias));
+
 /* The cell is the kernel's memory, which it may write while we look: one read, of the whole cell. */
 static inline uint64_t tp_key_read(const struct tp_key *key) {
-    return *(const volatile uint64_t *)tp_key_cell(key);
+    return *(const volatile tp_cell *)tp_key_cell(key);
 }
 
 #endif

@@ -126,6 +126,8 @@ TP_COLD static enum tp_status validate_site(const struct tp_image *image, struct
             return refuse(image, site, TP_ERR_SITE_LENGTH, site->detail);
         return validate_key(image, site, TP_KEY_KIND_OP);
     case TP_KIND_STATIC_CALL:
+        if (site->form == 0)
+            return refuse(image, site, TP_ERR_FORM_OUTSIDE_IMAGE, 0);
         if (!static_call_fits(site))
             return refuse(image, site, TP_ERR_SITE_LENGTH, site->detail);
         return validate_key(image, site, TP_KEY_KIND_STATIC_CALL);

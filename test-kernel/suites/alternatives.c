@@ -249,6 +249,9 @@ static void shares_a_place_with_an_op(void) {
     EXPECT_OK(tp_op_update(alternative_ops.answer, tp_return0));
     EXPECT_EQUAL(shared_place(), 3);
     choose(0);
+    EXPECT_OK(tp_op_update(alternative_ops.answer, tp_return0));
+    EXPECT_EQUAL(shared_place(), 3); /* an update moves its own key, and no feature */
+    EXPECT_EQUAL(count_differences(NULL), 0);
     REQUIRE_OK(tp_apply());
     EXPECT_EQUAL(shared_place(), 0);
     EXPECT_BYTES(site, 0x2e, 0x2e, 0x2e, 0x2e, 0x31, 0xc0);

@@ -3,7 +3,7 @@
  * bad_images: a second image, made in memory, that is right at first and then wrong in one record each.
  *
  *   right: added, applied, audited, updated with the kernel's keys, reverted, removed
- *   each wrong record has its status, and its site in the error; no text is changed, neither the image's nor the kernel's
+ *   each wrong record has its status, and its site in the error; no text is changed, the image's or the kernel's
  *   what can't be told before apply: out of reach, unexpected bytes; nothing is written then, not even in other images
  *   the kernel's own image goes on working
  */

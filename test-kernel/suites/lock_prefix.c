@@ -146,6 +146,7 @@ static void names_a_changed_prefix(void) {
 }
 
 KTAP_SUITE(lock_prefix, {"pristine text locks", locks_at_first},
-           {"one CPU needs no lock", drops_locks_on_one_cpu}, {"a second CPU brings the locks back", locks_for_two_cpus},
+           {"one CPU needs no lock", drops_locks_on_one_cpu},
+           {"a second CPU brings the locks back", locks_for_two_cpus},
            {"the prefix is what the CPU executes", executes_what_stands_there},
            {"a changed prefix is named", names_a_changed_prefix});

@@ -73,7 +73,7 @@ static inline void put_choices(struct world *world) {
                                      {CALL_TO(OTHER), (uint16_t)TP_NOT(FEATURE(next_random() % 8))},
                                      {CODE("\x48\x89\xf8"), (uint16_t)FEATURE(next_random() % 8)}};
     struct code call = CODE_TO("\xff\x15\0\0\0\0", 2, 6, (uintptr_t)slot);
-    uintptr_t site = put_alternative(world, 0, call, choices, 1 + next_random() % 3);
+    uintptr_t site = put_alternative(world, 6 + next_random() % 4, call, choices, 1 + next_random() % 3);
     if (next_random() % 2)
         add_site(world, TP_KIND_OP, site, 6, (uintptr_t)slot, 0, TP_BRANCH_CALL);
 }

@@ -13,6 +13,7 @@
  *   in_original        an alternative, an op call and a lock prefix in the middle of an original
  *   in_replacement     an op call and an alternative inside a replacement; chosen, unchosen and pristine
  *   shared_place       bug 9: an original that is an op call, alternatives first
+ *   shared_start       an original that begins with an op call
  *   deepest            three alternatives in one another, each with its own feature
  *   wrong_is_noticed   negative control
  */
@@ -271,6 +272,24 @@ static void shared_place(void **state) {
     stop_library();
 }
 
+/* The op call is shorter than the alternative around it, and neither is first in the table. */
+static void shared_start(void **state) {
+    (void)state;
+    struct world *world = start_library();
+    uint64_t *slot = add_cell(world, TP_KEY_KIND_OP, "ops.slot", OTHER);
+    const struct choice choice = {CALL_TO(WORK), FEATURE(0)};
+    name_functions();
+    struct code original = CODE_TO("\xff\x15\0\0\0\0\x58", 2, 6, (uintptr_t)slot);
+    add_site(world, TP_KIND_OP, next_address(world), 6, (uintptr_t)slot, 0, TP_BRANCH_CALL);
+    uintptr_t site = put_alternative(world, 9, original, &choice, 1);
+    use_image(world);
+    set_features(0);
+    check_render(world, site, TP_VIEW_WANTED, TP_FORM_ORIGINAL, "6:call other; 1:pop rax; 2:nop");
+    set_features(1);
+    check_render(world, site, TP_VIEW_WANTED, TP_FORM_REPLACEMENT, "5:call work; 4:nop");
+    stop_library();
+}
+
 static void deepest(void **state) {
     (void)state;
     static const char *const texts[8] = {"1:cli; 2:nop", "1:sti; 2:nop", "1:hlt; 2:nop", "1:hlt; 2:nop",
@@ -307,12 +326,10 @@ static void wrong_is_noticed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(choices),          cmocka_unit_test(negated),
-        cmocka_unit_test(unknown_feature),  cmocka_unit_test(padding),
-        cmocka_unit_test(relocated),        cmocka_unit_test(relocated_too_far),
-        cmocka_unit_test(in_original),      cmocka_unit_test(in_replacement),
-        cmocka_unit_test(shared_place),     cmocka_unit_test(deepest),
-        cmocka_unit_test(wrong_is_noticed),
+        cmocka_unit_test(choices),      cmocka_unit_test(negated),        cmocka_unit_test(unknown_feature),
+        cmocka_unit_test(padding),      cmocka_unit_test(relocated),      cmocka_unit_test(relocated_too_far),
+        cmocka_unit_test(in_original),  cmocka_unit_test(in_replacement), cmocka_unit_test(shared_place),
+        cmocka_unit_test(shared_start), cmocka_unit_test(deepest),        cmocka_unit_test(wrong_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
