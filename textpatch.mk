@@ -27,7 +27,7 @@ LDFLAGS += -L$(TEXTPATCH_DIR)/linker
 
 $(TEXTPATCH_BUILD)/%.c.o: $(TEXTPATCH_DIR)/%.c
 	@mkdir -p $(@D)
-	$(CC) -I$(TEXTPATCH_DIR)/include -I$(TEXTPATCH_DIR)/lib $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) -I$(TEXTPATCH_DIR)/include $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(TEXTPATCH_BUILD)/%.asm.o: $(TEXTPATCH_DIR)/%.asm
 	@mkdir -p $(@D)

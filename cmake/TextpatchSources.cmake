@@ -15,7 +15,7 @@ function(textpatch_add_library target group)
     textpatch_read_sources(sources ${group})
     add_library(${target} INTERFACE)
     target_sources(${target} INTERFACE ${sources})
-    target_include_directories(${target} INTERFACE "${TEXTPATCH_DIR}/include" "${TEXTPATCH_DIR}/lib")
+    target_include_directories(${target} INTERFACE "${TEXTPATCH_DIR}/include")
     # For `INCLUDE textpatch.ld` in the kernel's linker script.
     target_link_directories(${target} INTERFACE "${TEXTPATCH_DIR}/linker")
     set_property(TARGET ${target} APPEND PROPERTY INTERFACE_LINK_DEPENDS "${TEXTPATCH_DIR}/linker/textpatch.ld")

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "disassemble.h"
 
-#include "insn/decode.h"
+#include "../../lib/insn/decode.h"
 #include "pv_ops.h"
 #include "sites.h"
 

@@ -11,9 +11,9 @@
  */
 #include <textpatch/engine.h>
 
-#include "api/walk.h"
-#include "report.h"
-#include "site/site.h"
+#include "../api/walk.h"
+#include "../report.h"
+#include "../site/site.h"
 
 static enum tp_status check_edit(const struct tp_walk *walk, const struct tp_image *image, uint32_t place,
                                  const struct tp_edit *edit, uint8_t new_form) {

@@ -4,10 +4,10 @@
  */
 #include <textpatch/engine.h>
 
-#include "api/walk.h"
-#include "render/render.h"
-#include "report.h"
-#include "site/site.h"
+#include "../api/walk.h"
+#include "../render/render.h"
+#include "../report.h"
+#include "../site/site.h"
 
 struct audit {
     void (*visit)(const struct tp_difference *, void *);

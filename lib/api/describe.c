@@ -2,12 +2,12 @@
 /*
  * Sites for people and for trap handlers. Takes no lock and calls no hook.
  */
-#include "api/describe.h"
+#include "../api/describe.h"
 
-#include "render/alternative.h"
-#include "report.h"
-#include "site/search.h"
-#include "site/site.h"
+#include "../render/alternative.h"
+#include "../report.h"
+#include "../site/search.h"
+#include "../site/site.h"
 
 static bool share_place(const struct tp_site *left, const struct tp_site *right) {
     return tp_site_address(left) == tp_site_address(right) && left->length == right->length;

@@ -2,7 +2,7 @@
 #ifndef TP_API_DESCRIBE_H
 #define TP_API_DESCRIBE_H
 
-#include "site/registry.h"
+#include "../site/registry.h"
 
 static inline enum tp_view tp_shown_view_of(const struct tp_image *image) {
     return image->applied ? TP_VIEW_APPLIED : TP_VIEW_PRISTINE;

@@ -4,9 +4,9 @@
  */
 #include <textpatch/engine.h>
 
-#include "port.h"
-#include "report.h"
-#include "site/registry.h"
+#include "../port.h"
+#include "../report.h"
+#include "../site/registry.h"
 
 TP_COLD enum tp_status tp_init(const struct tp_port *port) {
     if (tp_registry.initialized)

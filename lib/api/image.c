@@ -4,12 +4,12 @@
  */
 #include <textpatch/engine.h>
 
-#include "report.h"
-#include "site/order.h"
-#include "site/registry.h"
-#include "site/search.h"
-#include "site/site.h"
-#include "site/validate.h"
+#include "../report.h"
+#include "../site/order.h"
+#include "../site/registry.h"
+#include "../site/search.h"
+#include "../site/site.h"
+#include "../site/validate.h"
 
 /* From linker/textpatch.ld; weak, so that an object without the fragment links and is told so at run time. */
 #define TABLE(type, name) extern type name[] __attribute__((weak, visibility("hidden")))

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "api/walk.h"
+#include "../api/walk.h"
 
-#include "render/render.h"
-#include "site/search.h"
-#include "site/site.h"
+#include "../render/render.h"
+#include "../site/search.h"
+#include "../site/site.h"
 
 static bool same_bytes(const uint8_t *left, const uint8_t *right, unsigned length) {
     for (unsigned i = 0; i < length; i++)

@@ -10,8 +10,8 @@
 #ifndef TP_API_WALK_H
 #define TP_API_WALK_H
 
-#include "api/describe.h"
-#include "commit/boot.h"
+#include "../api/describe.h"
+#include "../commit/boot.h"
 
 /* What a walk does with what it finds. A status other than TP_OK ends it. */
 struct tp_walk {

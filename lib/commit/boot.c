@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "commit/boot.h"
+#include "../commit/boot.h"
 
-#include "port.h"
-#include "report.h"
-#include "serialize.h"
-#include "site/site.h"
+#include "../port.h"
+#include "../report.h"
+#include "../serialize.h"
+#include "../site/site.h"
 
 enum { CR0_WP = 1 << 16, CR4_CET = 1 << 23 };
 

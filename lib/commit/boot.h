@@ -22,8 +22,8 @@
 #ifndef TP_COMMIT_BOOT_H
 #define TP_COMMIT_BOOT_H
 
-#include "insn/template.h"
-#include "site/registry.h"
+#include "../insn/template.h"
+#include "../site/registry.h"
 
 struct tp_edit {
     uintptr_t address;

@@ -8,10 +8,10 @@
  *   old     2e ff 15 00 00 00 00 00  + field (bias - address) << 24
  *   new     9c 58 0f 1f 44 00 00 00
  */
-#include "commit/boot.h"
+#include "../commit/boot.h"
 
-#include "port.h"
-#include "site/site.h"
+#include "../port.h"
+#include "../site/site.h"
 
 enum { WORD = 8, AHEAD = 12 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "insn/classify.h"
+#include "../insn/classify.h"
 
-#include "insn/classify_tables.h"
+#include "../insn/classify_tables.h"
 
 enum { REX_B = 1, REX_X = 2, REX_R = 4, REX_W = 8, RSP = 4 };
 

@@ -20,7 +20,7 @@
 #ifndef TP_INSN_CLASSIFY_H
 #define TP_INSN_CLASSIFY_H
 
-#include "insn/decode.h"
+#include "../insn/decode.h"
 
 /* `bytes` are the insn->length bytes that were decoded. */
 void tp_insn_classify(struct tp_insn *insn, const uint8_t *bytes);

@@ -20,7 +20,7 @@
 #ifndef TP_INSN_CLASSIFY_TABLES_H
 #define TP_INSN_CLASSIFY_TABLES_H
 
-#include "insn/decode.h"
+#include "../insn/decode.h"
 
 struct tp_opcode_range {
     uint8_t map; /* + TP_RANGE_VEX */

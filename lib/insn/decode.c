@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "insn/decode.h"
+#include "../insn/decode.h"
 
-#include "insn/classify.h"
-#include "insn/decode_tables.h"
+#include "../insn/classify.h"
+#include "../insn/decode_tables.h"
 
 /* A set of opcode maps, a bit each. */
 #define MAPS(first, last) ((2u << (last)) - (1u << (first)))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "insn/encode.h"
+#include "../insn/encode.h"
 
-#include "insn/decode.h"
+#include "../insn/decode.h"
 
 enum { OPCODE_JMP8 = 0xeb, OPCODE_NOP = 0x90, PREFIX_OPERAND_SIZE = 0x66 };
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "insn/relocate.h"
+#include "../insn/relocate.h"
 
 #include <stddef.h>
 
-#include "insn/decode.h"
+#include "../insn/decode.h"
 
 static bool points_outside(const struct tp_insn *insn, const uint8_t *bytes, unsigned offset,
                            unsigned length) {

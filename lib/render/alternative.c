@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "render/alternative.h"
+#include "../render/alternative.h"
 
-#include "insn/encode.h"
-#include "insn/relocate.h"
-#include "report.h"
-#include "site/site.h"
+#include "../insn/encode.h"
+#include "../insn/relocate.h"
+#include "../report.h"
+#include "../site/site.h"
 
 bool tp_alternative_is_chosen(const struct tp_site *site, enum tp_view view) {
     if (view == TP_VIEW_PRISTINE)

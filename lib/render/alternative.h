@@ -5,7 +5,7 @@
 #ifndef TP_RENDER_ALTERNATIVE_H
 #define TP_RENDER_ALTERNATIVE_H
 
-#include "render/render.h"
+#include "../render/render.h"
 
 /* Whether this record's replacement is eligible; never in TP_VIEW_PRISTINE. */
 bool tp_alternative_is_chosen(const struct tp_site *site, enum tp_view view);

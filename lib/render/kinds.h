@@ -5,7 +5,7 @@
 #ifndef TP_RENDER_KINDS_H
 #define TP_RENDER_KINDS_H
 
-#include "render/render.h"
+#include "../render/render.h"
 
 void tp_render_op(const struct tp_site *site, const struct tp_key *key, enum tp_view view,
                   struct tp_template *out);

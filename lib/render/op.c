@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "render/kinds.h"
-#include "site/site.h"
+#include "../render/kinds.h"
+#include "../site/site.h"
 
 /*
  * pristine           ff 15 xx xx xx xx   call *slot(%rip)

@@ -2,10 +2,10 @@
 /*
  * Forms that more than one kind of site may hold.
  */
-#include "insn/decode.h"
-#include "insn/encode.h"
-#include "render/kinds.h"
-#include "site/site.h"
+#include "../insn/decode.h"
+#include "../insn/encode.h"
+#include "../render/kinds.h"
+#include "../site/site.h"
 
 static void fill(struct tp_template *out, unsigned first, uint8_t byte) {
     for (unsigned i = first; i < out->length; i++)

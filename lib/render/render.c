@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "render/render.h"
+#include "../render/render.h"
 
-#include "report.h"
-#include "render/alternative.h"
-#include "render/kinds.h"
-#include "site/search.h"
-#include "site/site.h"
+#include "../report.h"
+#include "../render/alternative.h"
+#include "../render/kinds.h"
+#include "../site/search.h"
+#include "../site/site.h"
 
 /* Intel recommends NOPs of up to 9 bytes (SDM vol. 2 "NOP"), AMD of up to 11 (optimization guides, family 15h on). */
 unsigned tp_nop_longest(enum tp_view view) {

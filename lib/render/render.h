@@ -10,8 +10,8 @@
 #ifndef TP_RENDER_RENDER_H
 #define TP_RENDER_RENDER_H
 
-#include "insn/template.h"
-#include "site/registry.h"
+#include "../insn/template.h"
+#include "../site/registry.h"
 
 /*
  * bytes: room for the site's length. *form: enum tp_form_kind of what was chosen.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <textpatch/inline.h>
 
-#include "render/kinds.h"
-#include "site/site.h"
+#include "../render/kinds.h"
+#include "../site/site.h"
 
 static bool is_none(uint64_t target) {
     return target == 0 || target == (uintptr_t)tp_nop_function;

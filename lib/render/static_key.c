@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "insn/encode.h"
-#include "render/kinds.h"
-#include "site/site.h"
+#include "../insn/encode.h"
+#include "../render/kinds.h"
+#include "../site/site.h"
 
 static bool jumps(const struct tp_site *site, const struct tp_key *key, enum tp_view view) {
     if (view == TP_VIEW_PRISTINE)

@@ -3,10 +3,10 @@
  * What the CPU says of itself. One table row a word of features: Intel SDM vol. 2 "CPUID", AMD APM vol. 3
  * appendix E; hypervisor leaves as Xen's public headers and KVM's documentation have them.
  */
-#include "site/registry.h"
+#include "../site/registry.h"
 
-#include "report.h"
-#include "serialize.h"
+#include "../report.h"
+#include "../serialize.h"
 
 enum register_index { EAX, EBX, ECX, EDX };
 

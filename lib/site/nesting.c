@@ -3,11 +3,11 @@
  * Pairs of sites: which lie in which. Sites are sorted so that an outer one precedes all that lie in it; the walk
  * keeps the outer ones that are still open on a small stack.
  */
-#include "site/validate.h"
+#include "../site/validate.h"
 
-#include "report.h"
-#include "site/search.h"
-#include "site/site.h"
+#include "../report.h"
+#include "../site/search.h"
+#include "../site/site.h"
 
 enum { DEPTH_MAX = 8 };
 

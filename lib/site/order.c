@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "site/order.h"
+#include "../site/order.h"
 
-#include "report.h"
-#include "site/site.h"
-#include "site/sort.h"
+#include "../report.h"
+#include "../site/site.h"
+#include "../site/sort.h"
 
 /* Records of any type, word by word. */
 typedef int32_t record_word __attribute__((may_alias));

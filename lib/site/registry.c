@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "site/registry.h"
+#include "../site/registry.h"
 
-#include "site/search.h"
-#include "site/site.h"
+#include "../site/search.h"
+#include "../site/site.h"
 
 struct tp_registry tp_registry;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "site/search.h"
+#include "../site/search.h"
 
-#include "site/site.h"
+#include "../site/site.h"
 
 struct tp_key *tp_search_keys(const struct tp_image *image, uintptr_t cell) {
     uint32_t low = 0, high = image->key_count;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "site/sort.h"
+#include "../site/sort.h"
 
-#include "report.h"
+#include "../report.h"
 
 TP_COLD static bool is_sorted(const struct tp_sort *sort, uint32_t count) {
     for (uint32_t i = 1; i < count; i++)

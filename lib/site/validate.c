@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "site/validate.h"
+#include "../site/validate.h"
 
-#include "insn/decode.h"
-#include "insn/relocate.h"
-#include "report.h"
-#include "site/registry.h"
-#include "site/search.h"
-#include "site/site.h"
+#include "../insn/decode.h"
+#include "../insn/relocate.h"
+#include "../report.h"
+#include "../site/registry.h"
+#include "../site/search.h"
+#include "../site/site.h"
 
 TP_COLD static enum tp_status refuse(const struct tp_image *image, const struct tp_site *site, enum tp_status status,
                              uint64_t value) {
