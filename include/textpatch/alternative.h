@@ -29,7 +29,8 @@
  * Edge cases
  *   - Use nests: an original or a replacement may itself be a TP_ALTERNATIVE or hold an op call.
  *   - Labels inside a form must be numeric ("1:"), since the original is assembled twice. A jump in an original to
- *     a label outside it must be written in its long form (`{disp32} jmp`): its copy, being in another section,
+ *     a label outside it must be written in its long form (`{disp32} jmp`; in a statement with operands
+ *     `%{disp32%} jmp`, since braces mean something else there): its copy, being in another section,
  *     gets the long form anyway.
  *   - "value of 1000 too large" (GNU as) or "invalid number of bytes" (clang) at a use means that the original and
  *     its copy differ in length, or that a form is longer than 255 bytes.

@@ -205,7 +205,8 @@ TP_MUST_CHECK enum tp_status tp_set_cpu_count(unsigned count);
 TP_MUST_CHECK enum tp_status tp_cpus_running(bool running);
 
 /*
- * Calls `visit` for each change that tp_apply would make; touches no text, but notes the state in the keys. A visit that returns false ends the walk.
+ * Calls `visit` for each change that tp_apply would make; touches no text, but notes the state in the keys. A visit
+ * that returns false ends the walk.
  * Context: after tp_init(). Statuses: as tp_apply(), less those of writing.
  */
 TP_MUST_CHECK enum tp_status tp_plan(bool (*visit)(const struct tp_edit_info *, void *), void *argument);

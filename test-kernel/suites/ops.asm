@@ -2,6 +2,7 @@
 ; Op calls from NASM: plain ones, a jump, and ones between the loading and the storing of all registers.
 
 %include "textpatch/textpatch.inc"
+%include "textpatch/ops.inc"
 
 bits 64
 default rel
@@ -10,21 +11,21 @@ extern pv_ops
 extern survival_ops
 
 ; textpatch/ops.h; a wrong number shows as a wrong length or slot in the suite.
-%define SAVE_FL 14, pv_ops + 0
-%define RESTORE_FL 6, pv_ops + 8
-%define IRQ_DISABLE 9, pv_ops + 16
-%define IRQ_ENABLE 6, pv_ops + 24
-%define SAFE_HALT 6, pv_ops + 32
-%define WBINVD 6, pv_ops + 48
-%define IRET 6, pv_ops + 72
-%define READ_CR2 9, pv_ops + 80
-%define READ_CR3 6, pv_ops + 88
-%define WRITE_CR3 6, pv_ops + 96
-%define MAKE_PTE 6, pv_ops + 104
-%define PTE_VAL 6, pv_ops + 112
-%define UNLOCK 6, pv_ops + 120
-%define WAIT 6, pv_ops + 128
-%define KICK 6, pv_ops + 136
+%define SAVE_FL TP_WIDTH_SAVE_FL, pv_ops + TP_OPS_SAVE_FL
+%define RESTORE_FL TP_WIDTH_RESTORE_FL, pv_ops + TP_OPS_RESTORE_FL
+%define IRQ_DISABLE TP_WIDTH_IRQ_DISABLE, pv_ops + TP_OPS_IRQ_DISABLE
+%define IRQ_ENABLE TP_WIDTH_IRQ_ENABLE, pv_ops + TP_OPS_IRQ_ENABLE
+%define SAFE_HALT TP_WIDTH_SAFE_HALT, pv_ops + TP_OPS_SAFE_HALT
+%define WBINVD TP_WIDTH_WBINVD, pv_ops + TP_OPS_WBINVD
+%define IRET TP_WIDTH_IRET, pv_ops + TP_OPS_IRET
+%define READ_CR2 TP_WIDTH_READ_CR2, pv_ops + TP_OPS_READ_CR2
+%define READ_CR3 TP_WIDTH_READ_CR3, pv_ops + TP_OPS_READ_CR3
+%define WRITE_CR3 TP_WIDTH_WRITE_CR3, pv_ops + TP_OPS_WRITE_CR3
+%define MAKE_PTE TP_WIDTH_MAKE_PTE, pv_ops + TP_OPS_MAKE_PTE
+%define PTE_VAL TP_WIDTH_PTE_VAL, pv_ops + TP_OPS_PTE_VAL
+%define UNLOCK TP_WIDTH_UNLOCK, pv_ops + TP_OPS_UNLOCK
+%define WAIT TP_WIDTH_WAIT, pv_ops + TP_OPS_WAIT
+%define KICK TP_WIDTH_KICK, pv_ops + TP_OPS_KICK
 %define SURVIVAL_THUNK 6, survival_ops
 %define SURVIVAL_CLOBBERING 6, survival_ops + 8
 
