@@ -1,24 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "port.h"
 
-#include "report.h"
-
 static const struct tp_port no_port;
 static const struct tp_port *taken;
 
-static enum tp_status fail_missing(const char *hook) {
-    return tp_fail(&(struct tp_error){.status = TP_ERR_PORT_HOOK_MISSING, .hook = hook});
-}
-
-enum tp_status tp_take_port(const struct tp_port *port) {
+const char *tp_take_port(const struct tp_port *port) {
     taken = port;
-    if (!port)
-        return TP_OK;
-    if (taken->map_text && !taken->unmap_text)
-        return fail_missing("unmap_text");
-    if (taken->unmap_text && !taken->map_text)
-        return fail_missing("map_text");
-    return TP_OK;
+    if (tp_port()->map_text && !tp_port()->unmap_text)
+        return "unmap_text";
+    if (tp_port()->unmap_text && !tp_port()->map_text)
+        return "map_text";
+    return NULL;
 }
 
 const struct tp_port *tp_port(void) {

@@ -8,8 +8,8 @@
 #include <textpatch/port.h>
 #include <textpatch/status.h>
 
-/* Takes the port, or NULL for none. TP_OK or TP_ERR_PORT_HOOK_MISSING. */
-TP_MUST_CHECK enum tp_status tp_take_port(const struct tp_port *port);
+/* Takes the port, or NULL for none. Returns the name of a hook that is missing beside another one, or NULL. */
+const char *tp_take_port(const struct tp_port *port);
 
 /* Never NULL. */
 const struct tp_port *tp_port(void);

@@ -12,9 +12,9 @@ TP_COLD enum tp_status tp_init(const struct tp_port *port) {
     if (tp_registry.initialized)
         return tp_fail_with(TP_ERR_ALREADY_INITIALIZED);
     tp_forget_errors();
-    enum tp_status status = tp_take_port(port);
-    if (status != TP_OK)
-        return status;
+    const char *missing = tp_take_port(port);
+    if (missing)
+        return tp_fail(&(struct tp_error){.status = TP_ERR_PORT_HOOK_MISSING, .hook = missing});
     tp_registry.images = NULL;
     tp_registry.others_run = false;
     tp_detect_features(&tp_registry.wanted);
@@ -27,7 +27,8 @@ TP_COLD enum tp_status tp_finish(void) {
         return tp_fail_with(TP_ERR_NOT_INITIALIZED);
     tp_registry.initialized = false;
     tp_registry.images = NULL;
-    return tp_take_port(NULL);
+    (void)tp_take_port(NULL);
+    return TP_OK;
 }
 
 TP_COLD static enum tp_status change_feature(uint16_t feature, bool set) {

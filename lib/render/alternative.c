@@ -3,6 +3,7 @@
 
 #include "../insn/encode.h"
 #include "../insn/relocate.h"
+#include "../render/kinds.h"
 #include "../report.h"
 #include "../site/site.h"
 

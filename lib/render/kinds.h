@@ -22,6 +22,9 @@ static inline uint64_t tp_key_value(const struct tp_key *key, enum tp_view view)
     return view == TP_VIEW_APPLIED ? key->applied : key->wanted;
 }
 
+/* The longest NOP that the CPUs of this machine decode in one go. */
+unsigned tp_nop_longest(enum tp_view view);
+
 /* Pieces, lib/render/pieces.c. `branch` is TP_BRANCH_CALL or TP_BRANCH_JMP; out->length is set. */
 void tp_put_direct(struct tp_template *out, unsigned branch, uintptr_t target);
 void tp_put_indirect(struct tp_template *out, unsigned branch, uintptr_t cell);

@@ -7,6 +7,13 @@
 #include "../render/kinds.h"
 #include "../site/site.h"
 
+/* Intel recommends NOPs of up to 9 bytes (SDM vol. 2 "NOP"), AMD of up to 11 (optimization guides, family 15h on). */
+unsigned tp_nop_longest(enum tp_view view) {
+    if (view == TP_VIEW_PRISTINE)
+        return 9;
+    return tp_state_has(tp_state_of(view), TP_FEATURE_VENDOR_AMD) ? 11 : 9;
+}
+
 static void fill(struct tp_template *out, unsigned first, uint8_t byte) {
     for (unsigned i = first; i < out->length; i++)
         out->bytes[i] = byte;

@@ -7,13 +7,6 @@
 #include "../site/search.h"
 #include "../site/site.h"
 
-/* Intel recommends NOPs of up to 9 bytes (SDM vol. 2 "NOP"), AMD of up to 11 (optimization guides, family 15h on). */
-unsigned tp_nop_longest(enum tp_view view) {
-    if (view == TP_VIEW_PRISTINE)
-        return 9;
-    return tp_state_has(tp_state_of(view), TP_FEATURE_VENDOR_AMD) ? 11 : 9;
-}
-
 void tp_render_template(const struct tp_site *site, const struct tp_key *key, enum tp_view view,
                         struct tp_template *out) {
     *out = (struct tp_template){.length = site->length};

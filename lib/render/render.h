@@ -28,7 +28,4 @@ void tp_render_template(const struct tp_site *site, const struct tp_key *key, en
 TP_MUST_CHECK enum tp_status tp_check_reach(const struct tp_template *form, const struct tp_site *site,
                                             uintptr_t address);
 
-/* The longest NOP that the CPUs of this machine decode in one go. */
-unsigned tp_nop_longest(enum tp_view view);
-
 #endif
