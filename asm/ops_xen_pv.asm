@@ -57,6 +57,24 @@ TP_PATCHLET_FUNCTION tp_xen_pv_irq_disable, tp_xen_pv_patchlet_irq_disable, \
 TP_PATCHLET_FUNCTION tp_xen_pv_read_cr2, tp_xen_pv_patchlet_read_cr2, \
     {mov rax, [VCPU_CR2]}
 
+; void tp_xen_pv_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]), C ABI
+; The five bytes in front have Xen emulate the instruction by the guest's policy (xen/arch-x86/xen.h, XEN_EMULATE_PREFIX).
+global tp_xen_pv_cpuid:function hidden
+tp_xen_pv_cpuid:
+    push rbx
+    mov r8, rdx
+    mov eax, edi
+    mov ecx, esi
+    ud2
+    db "xen"
+    cpuid
+    mov [r8], eax
+    mov [r8 + 4], ebx
+    mov [r8 + 8], ecx
+    mov [r8 + 12], edx
+    pop rbx
+    ret
+
 ; void tp_xen_pv_restore_fl(unsigned long flags)
 ;   0f ba e7 09 72 0a 65 c6 04 25 xx xx xx xx 01 c3, then tp_xen_pv_irq_enable
 global tp_xen_pv_restore_fl:function hidden (tp_xen_pv_restore_fl.end - tp_xen_pv_restore_fl)

@@ -10,6 +10,10 @@
 #ifndef BENCH_H
 #define BENCH_H
 
+/* For sched.h and sys/mman.h: include this header before all others. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -15,12 +15,12 @@
  *   at CPL 0 pays for two writes of CR0 instead. One serialising instruction is part of each pass, as in a kernel;
  *   where it is CPUID, it traps to the hypervisor.
  */
+#include "bench.h"
+
 #include <sys/mman.h>
 #include <time.h>
 
 #include <textpatch/textpatch.h>
-
-#include "bench.h"
 
 enum {
     SITES = 65536,
@@ -90,7 +90,16 @@ static void must(enum tp_status status) {
     bench_die("boot: %s", message);
 }
 
-/* What the library has to choose among: inline forms of 1 to 6 bytes, nothing, and functions without any. */
+/* An inline form lies among its image's replacements. */
+static const uint8_t *add_patchlet(const uint8_t *start, const uint8_t *end) {
+    struct form_table *table = &arena->replacements;
+    uint8_t *added = table->bytes + table->used;
+    memcpy(added, start, (size_t)(end - start));
+    table->used += (uint32_t)(end - start);
+    return added;
+}
+
+/* What the library has to choose among: inline forms of 1 to 3 bytes, nothing, and functions without any. */
 static void add_inline(unsigned slot) {
     static const struct {
         const uint8_t *start, *end;
@@ -100,10 +109,11 @@ static void add_inline(unsigned slot) {
         {tp_patchlet_write_cr3, tp_patchlet_write_cr3_end},     {tp_patchlet_restore_fl, tp_patchlet_restore_fl_end},
     };
     unsigned which = slot / 2 % (sizeof patchlets / sizeof *patchlets);
+    const uint8_t *start = add_patchlet(patchlets[which].start, patchlets[which].end);
     struct tp_inline *form = &arena->inlines[image.inline_count++];
     point(&form->function, arena->functions[slot]);
-    point(&form->start, patchlets[which].start);
-    point(&form->end, patchlets[which].end);
+    point(&form->start, start);
+    point(&form->end, start + (patchlets[which].end - patchlets[which].start));
 }
 
 static void make_keys(void) {
@@ -198,7 +208,7 @@ static void make_sites(void) {
 static void make_arena(void) {
     enum { HUGE = 2 << 20 };
     size_t size = (sizeof *arena + HUGE - 1) / HUGE * HUGE;
-    /* Low, since the patchlets lie in this program. */
+    /* Away from the program, and from where the C library puts things. */
     void *wanted = (void *)0x20000000, *got = mmap(wanted, size, PROT_READ | PROT_WRITE | PROT_EXEC,
                                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (got != wanted)

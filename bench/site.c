@@ -16,12 +16,12 @@
  *   of an aligned function. Text is written through a port that makes it writable for the pass. A cycle of the core is
  *   a third of a multiplication that waits for the one before; the TSC ticks at another rate.
  */
+#include "bench.h"
+
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <textpatch/textpatch.h>
-
-#include "bench.h"
 
 enum { DENSE = 64, LOOPS = 6000, PAIRS = 301, LIVE_LOOPS = 4000 };
 

@@ -50,11 +50,15 @@ TP_COLD static void put_bytes(struct text *text, const char *what, const uint8_t
     }
 }
 
+/* A long name must not push the bytes out of the message. */
+enum { NAME_SHOWN = 56 };
+
 TP_COLD static void put_named(struct text *text, const char *what, const char *name) {
     if (!name)
         return;
     put_string(text, what);
-    put_string(text, name);
+    for (unsigned i = 0; name[i] && i < NAME_SHOWN; i++)
+        put(text, name[i]);
 }
 
 TP_COLD void tp_format_error(const struct tp_error *error, char *out, size_t size) {

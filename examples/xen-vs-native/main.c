@@ -14,7 +14,7 @@
 
 static struct tp_image kernel;
 
-static const struct tp_port port = {.map_text = map_text, .unmap_text = unmap_text, .log = print_message};
+static struct tp_port port = {.map_text = map_text, .unmap_text = unmap_text, .log = print_message};
 
 static unsigned privilege_level(void) {
     unsigned cs;
@@ -79,6 +79,8 @@ static void show_hash(const char *label, bool as_it_should_be) {
 }
 
 static void start_library(void) {
+    if (world == WORLD_XEN_PV)
+        port.cpuid = tp_xen_pv_cpuid;
     show_status("tp_init", tp_init(&port));
     tp_kernel_image(&kernel, text_start, text_end);
     show_status("tp_image_add", tp_image_add(&kernel));

@@ -127,12 +127,12 @@
  * A direct call of `function`, or where the feature is set of `better`. Both take and return what the operands say;
  * `outputs` and further operands are those of an asm statement, e.g.
  *   tp_alternative_call(copy_plain, copy_erms, TP_FEATURE_ERMS, TP_OPERANDS("+D"(to), "+c"(n)), "a"(0));
- * The functions may clobber what their own clobber list (the caller's to give by outputs) says, and no more.
+ * At least one output. The functions may clobber what their own clobber list (the caller's to give by outputs) says, and no more.
  */
 #define TP_OPERANDS(...) __VA_ARGS__
 #define tp_alternative_call(function, better, feature, outputs, ...)                                           \
     __asm__ volatile(TP_ALTERNATIVE("call %c[tp_function]", "call %c[tp_better]", feature)                     \
-                     : outputs                                                                                 \
+                     : "+r"(tp_stack), outputs                                                                 \
                      : [tp_function] "i"(function), [tp_better] "i"(better), ##__VA_ARGS__                     \
                      : "memory", "cc")
 

@@ -245,13 +245,15 @@ const struct tp_error *tp_last_error(void);
 
 /*
  * Writes an error as one line of English, NUL-terminated, cut to `size` bytes; no line end.
- *   TP_MESSAGE_MAX bytes hold any message whose names are not longer than some fifty characters. Context: any.
+ *   TP_MESSAGE_MAX bytes hold any message; names are cut to 56 characters. Context: any.
  */
 void tp_format_error(const struct tp_error *error, char *text, size_t size);
 
 /*
- * Ends the library's use: forgets images, state and port, so that tp_init() may be called again. Text stays.
- * Context: as tp_image_remove(). Statuses: TP_OK, TP_ERR_NOT_INITIALIZED.
+ * Ends the library's use: forgets images, state and port, so that tp_init() may be called again. Text stays as it is;
+ * an image that is to be added again needs its pristine text: tp_revert() first.
+ * Context: as tp_image_remove(). Statuses: TP_OK, TP_ERR_NOT_INITIALIZED, TP_ERR_LIVE_WRITER_NEEDED while
+ * tp_cpus_running(true) holds.
  */
 TP_MUST_CHECK enum tp_status tp_finish(void);
 

@@ -26,8 +26,8 @@
  *
  * Edge cases
  *   - An inline form must change no more registers than the ABI of the slots that its function is put into allows.
- *   - Two registrations of one function, in whatever images, or a patchlet that is no run of whole instructions:
- *     TP_ERR_BAD_INLINE.
+ *   - Two registrations of one function, in whatever images, a patchlet that is no run of whole instructions, or one
+ *     that does not lie in .textpatch.replacements: TP_ERR_BAD_INLINE.
  */
 #ifndef TEXTPATCH_INLINE_H
 #define TEXTPATCH_INLINE_H

@@ -42,7 +42,9 @@
  *     TP_CALLEE_SAVE_THUNK, or, with GCC, as TP_CALLEE_SAVE.
  *   - The compiler doesn't see a call in the statement and may leave the stack aligned to 8 bytes instead of 16. A
  *     C callee that cares (one that spills SSE registers) needs __attribute__((force_align_arg_pointer)).
- *   - C callees may use SSE registers only if the kernel saves them; they are not in the clobber lists.
+ *   - An argument for a parameter of less than 32 bits (bool, char, short) must have the parameter's type, as it has in
+ *     a typed wrapper: the value is passed as it is, not converted. C refuses other types at compile time.
+ *   - Values are integers or pointers; functions that take or return floating-point values don't go through TP_CALL.
  */
 #ifndef TEXTPATCH_OP_H
 #define TEXTPATCH_OP_H
@@ -112,7 +114,15 @@
 #define TP_C_OUTPUTS_4 TP_C_OUTPUTS_3, "+c"(tp_a4)
 #define TP_C_OUTPUTS_5 TP_C_OUTPUTS_4, "+r"(tp_r8)
 #define TP_C_OUTPUTS_6 TP_C_OUTPUTS_5, "+r"(tp_r9)
-#define TP_C_CLOBBERS_6 "r10", "r11", "memory", "cc"
+/* Where the compiler may use vector and x87 registers, a C function may change them. */
+#ifdef __SSE__
+#define TP_CLOBBERS_VECTOR                                                                                     \
+    , "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",        \
+        "xmm12", "xmm13", "xmm14", "xmm15", "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)"
+#else
+#define TP_CLOBBERS_VECTOR
+#endif
+#define TP_C_CLOBBERS_6 "r10", "r11", "memory", "cc" TP_CLOBBERS_VECTOR
 #define TP_C_CLOBBERS_5 "r9", TP_C_CLOBBERS_6
 #define TP_C_CLOBBERS_4 "r8", TP_C_CLOBBERS_5
 #define TP_C_CLOBBERS_3 "rcx", TP_C_CLOBBERS_4
@@ -129,12 +139,6 @@
 #define TP_SAVE_INPUTS_5 TP_SAVE_INPUTS_4, "r"(tp_r8)
 #define TP_SAVE_INPUTS_6 TP_SAVE_INPUTS_5, "r"(tp_r9)
 #define TP_SAVE_CLOBBERS "memory", "cc"
-
-/*
- * The stack pointer as an operand: the compiler must have set the frame up before a statement that calls. As a
- * variable of the file, since clang gives a local one a slot on the stack and loads rsp from there.
- */
-__extension__ register unsigned long tp_stack __asm__("rsp");
 
 #define TP_OP_STATEMENT(width, slot, result, outputs, inputs, ...)                                             \
     __asm__ volatile(TP_EMIT_OP_CALL(width)                                                                    \
@@ -157,10 +161,36 @@ __extension__ register unsigned long tp_stack __asm__("rsp");
 #define TP_TYPED_6(slot, a, b, c, d, e, f) (slot)(a, b, c, d, e, f)
 #define TP_SLOT(slot, ...) slot
 
+/*
+ * The value is passed as it is, where C would convert it to the parameter's type. That makes no difference to a
+ * parameter of 32 bits and more; for a narrower one the argument must have its type. C can tell: a function type
+ * without a parameter list is compatible with just those that have no narrow parameter (C11 6.7.6.3p15).
+ */
+#ifdef __cplusplus
+#define TP_REQUIRE_TYPES(result, ...)
+#else
+#define TP_REQUIRE_TYPES(result, ...)                                                                          \
+    _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wstrict-prototypes\"") _Static_assert(   \
+        __builtin_types_compatible_p(__typeof__(TP_SLOT(__VA_ARGS__, 0)), __typeof__(result(*)())) ||          \
+            __builtin_types_compatible_p(__typeof__(TP_SLOT(__VA_ARGS__, 0)),                                  \
+                                         __typeof__(result(*)(TP_PASTE(TP_TYPES_, TP_COUNT(__VA_ARGS__))(      \
+                                             __VA_ARGS__)))),                                                  \
+        "an argument for a bool, char or short parameter must have the parameter's type");                     \
+    _Pragma("GCC diagnostic pop")
+#endif
+#define TP_TYPES_0(slot) void
+#define TP_TYPES_1(slot, a) __typeof__(a)
+#define TP_TYPES_2(slot, a, b) TP_TYPES_1(slot, a), __typeof__(b)
+#define TP_TYPES_3(slot, a, b, c) TP_TYPES_2(slot, a, b), __typeof__(c)
+#define TP_TYPES_4(slot, a, b, c, d) TP_TYPES_3(slot, a, b, c), __typeof__(d)
+#define TP_TYPES_5(slot, a, b, c, d, e) TP_TYPES_4(slot, a, b, c, d), __typeof__(e)
+#define TP_TYPES_6(slot, a, b, c, d, e, f) TP_TYPES_5(slot, a, b, c, d, e), __typeof__(f)
+
 #define TP_OP_VALUE(statement, width, ...)                                                                     \
     __extension__({                                                                                            \
         TP_PASTE(TP_SET_, TP_COUNT(__VA_ARGS__))(__VA_ARGS__)                                                  \
         __typeof__(TP_PASTE(TP_TYPED_, TP_COUNT(__VA_ARGS__))(__VA_ARGS__)) tp_result;                         \
+        TP_REQUIRE_TYPES(__typeof__(tp_result), __VA_ARGS__)                                                   \
         TP_PASTE(TP_BIND_, TP_COUNT(__VA_ARGS__))                                                              \
         statement(width, TP_SLOT(__VA_ARGS__, 0), tp_result, TP_COUNT(__VA_ARGS__));                           \
         tp_result;                                                                                             \
@@ -170,6 +200,7 @@ __extension__ register unsigned long tp_stack __asm__("rsp");
         unsigned long tp_result;                                                                               \
         if (0)                                                                                                 \
             TP_PASTE(TP_TYPED_, TP_COUNT(__VA_ARGS__))(__VA_ARGS__);                                           \
+        TP_REQUIRE_TYPES(void, __VA_ARGS__)                                                                    \
         TP_PASTE(TP_SET_, TP_COUNT(__VA_ARGS__))(__VA_ARGS__)                                                  \
         TP_PASTE(TP_BIND_, TP_COUNT(__VA_ARGS__))                                                              \
         statement(width, TP_SLOT(__VA_ARGS__, 0), tp_result, TP_COUNT(__VA_ARGS__));                           \
@@ -196,10 +227,11 @@ __extension__ register unsigned long tp_stack __asm__("rsp");
 #endif
 
 /*
- * Defines `function_callee_save`, which calls `function` (a symbol, not static under LTO) and keeps every register
- * but rax. The pushes leave the stack as a called C function expects it: 8 modulo 16 on entry.
+ * Defines `function_callee_save`, which calls `function` (a symbol that is not static) and keeps every register but
+ * rax; vector registers only if the function was compiled with -mgeneral-regs-only. The pushes leave the stack as a called C function expects it: 8 modulo 16 on entry.
  */
 #define TP_CALLEE_SAVE_THUNK(function)                                                                         \
+    extern __typeof__(function) function __attribute__((used)); /* LTO doesn't see the call below */           \
     extern __typeof__(function) function##_callee_save;                                                        \
     __asm__(".pushsection .text.textpatch_thunks,\"ax\",@progbits\n\t"                                         \
             ".globl " #function "_callee_save\n\t.hidden " #function "_callee_save\n\t"                        \

@@ -148,6 +148,12 @@ struct tp_ops {
     struct tp_lock_ops lock;
 };
 
+/*
+ * CPUID as Xen shows it to this guest, for the port's hook; a PV guest's own instruction shows the host's features,
+ * some of which fault when used. Context: a Xen PV guest only, any time.
+ */
+void tp_xen_pv_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) __attribute__((visibility("hidden")));
+
 extern const struct tp_ops tp_native_ops __attribute__((visibility("hidden")));
 extern const struct tp_ops tp_xen_pv_ops __attribute__((visibility("hidden")));
 

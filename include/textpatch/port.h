@@ -10,7 +10,7 @@
  *   boot, CPL 0          none: the writer clears CR0.WP for the pass (Intel SDM vol. 3 section 2.5)
  *   boot, CPL 3 or CET   map_text, unmap_text: under Xen PV and in a process CR0 can't be written, and with CET on
  *                        clearing WP faults (Intel SDM vol. 3 section 2.5, CR4.CET)
- *   any                  log, optional
+ *   any                  cpuid, where the instruction can't be trusted (Xen PV); log, optional
  *
  * Example
  *   static void *map_text(uintptr_t address, size_t length) { return kernel_map_writable(address, length); }
@@ -39,6 +39,11 @@ struct tp_port {
     void *(*map_text)(uintptr_t address, size_t length);
     /* Undoes map_text; gets what it returned and the same length. */
     void (*unmap_text)(void *alias, size_t length);
+    /*
+     * CPUID, where the instruction does not tell the truth: eax, ebx, ecx, edx into out. Asked by tp_init() only.
+     * Under Xen PV it shows the host's features and not the guest's: take tp_xen_pv_cpuid (textpatch/ops.h).
+     */
+    void (*cpuid)(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
     /* One message, no line end; at most TP_MESSAGE_MAX bytes with its NUL. Context: that of the failing call. */
     void (*log)(const char *message);
 };

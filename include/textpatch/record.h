@@ -122,6 +122,12 @@ TP_STATIC_ASSERT(offsetof(struct tp_site, detail) == 14, "the record ABI: detail
 TP_STATIC_ASSERT(sizeof(struct tp_key) == 32, "the record ABI: 32 bytes a key");
 TP_STATIC_ASSERT(sizeof(struct tp_inline) == 12, "the record ABI: 12 bytes an inline form");
 
+/*
+ * The stack pointer as an operand: the compiler must have set the frame up before a statement that calls. As a
+ * variable of the file, since clang gives a local one a slot on the stack and loads rsp from there.
+ */
+__extension__ register unsigned long tp_stack __asm__("rsp");
+
 /* The text of a macro's value. */
 #define TP_TEXT_(...) #__VA_ARGS__
 #define TP_TEXT(...) TP_TEXT_(__VA_ARGS__)

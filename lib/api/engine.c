@@ -25,6 +25,8 @@ TP_COLD enum tp_status tp_init(const struct tp_port *port) {
 TP_COLD enum tp_status tp_finish(void) {
     if (!tp_registry.initialized)
         return tp_fail_with(TP_ERR_NOT_INITIALIZED);
+    if (tp_registry.others_run)
+        return tp_fail_with(TP_ERR_LIVE_WRITER_NEEDED);
     tp_registry.initialized = false;
     tp_registry.images = NULL;
     (void)tp_take_port(NULL);

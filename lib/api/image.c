@@ -83,11 +83,24 @@ TP_COLD static enum tp_status check_against_others(const struct tp_image *image)
     return status == TP_OK ? check_inlines_are_new(image) : status;
 }
 
+TP_COLD static bool overlaps_text(const struct tp_image *image, const void *first, size_t size) {
+    uintptr_t start = (uintptr_t)first;
+    return size && start < image->text_end && start + size > image->text_start;
+}
+
+/* A kernel that gives all of itself as text would have the library take its own tables for code. */
+TP_COLD static bool holds_tables(const struct tp_image *image) {
+    return overlaps_text(image, image->sites, image->site_count * sizeof(struct tp_site)) ||
+           overlaps_text(image, image->keys, image->key_count * sizeof(struct tp_key)) ||
+           overlaps_text(image, image->inlines, image->inline_count * sizeof(struct tp_inline)) ||
+           overlaps_text(image, image->index, image->site_count * sizeof(uint32_t));
+}
+
 TP_COLD static bool is_sane(const struct tp_image *image) {
     return image && image->name && image->text_start < image->text_end &&
            (!image->site_count || (image->sites && image->index)) && (!image->key_count || image->keys) &&
            (!image->inline_count || image->inlines) && image->originals <= image->originals_end &&
-           image->replacements <= image->replacements_end;
+           image->replacements <= image->replacements_end && !holds_tables(image);
 }
 
 TP_COLD static bool lies_in_text(const struct tp_image *image, uint64_t target) {

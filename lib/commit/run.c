@@ -13,7 +13,7 @@
 #include "../port.h"
 #include "../site/site.h"
 
-enum { WORD = 8, AHEAD = 12 };
+enum { WORD = 8, AHEAD = 12, PAGE = 4096 };
 
 struct word_form {
     uint64_t bytes;
@@ -45,6 +45,11 @@ static inline uint64_t own_bytes(unsigned length) {
 
 static inline const struct tp_site *site_of(const struct tp_run *run, uint32_t entry) {
     return &run->image->sites[entry];
+}
+
+/* The bytes behind a site at the end of a page may be nobody's: then it is done byte by byte. */
+static inline bool fills_page(uintptr_t address) {
+    return address % PAGE > PAGE - WORD;
 }
 
 /* A site at the very end of the text has no whole word to load; entries are in order of address. */
@@ -93,8 +98,8 @@ enum tp_status tp_check_run(const struct tp_run *run, const uint32_t *entries, u
     for (uint32_t i = 0; i < words; i++) {
         fetch_ahead(run, entries, i, words);
         uintptr_t address = tp_site_address(site_of(run, entries[i]));
-        uint64_t found = *(const unaligned_word *)address;
-        if (!((found ^ place_word(&old_form, address)) & own))
+        if (!fills_page(address) &&
+            !((*(const unaligned_word *)address ^ place_word(&old_form, address)) & own))
             continue;
         enum tp_status status = each_site(NULL, run, entries[i]);
         if (status != TP_OK)
@@ -113,11 +118,13 @@ enum tp_status tp_write_run(const struct tp_writer *writer, const struct tp_run 
         uintptr_t address = tp_site_address(site_of(run, entries[i]));
         uint64_t wanted = place_word(&new_form, address);
         unaligned_word *alias = (unaligned_word *)(address + to_alias);
-        *alias = (*alias & ~own) | wanted;
-        /* The alias and the text are one memory: the load below must come after the store above. */
-        __asm__ volatile("" : : : "memory");
-        if (!((*(const unaligned_word *)address ^ wanted) & own))
-            continue;
+        if (!fills_page(address)) {
+            *alias = (*alias & ~own) | wanted;
+            /* The alias and the text are one memory: the load below must come after the store above. */
+            __asm__ volatile("" : : : "memory");
+            if (!((*(const unaligned_word *)address ^ wanted) & own))
+                continue;
+        }
         enum tp_status status = each_site(writer, run, entries[i]);
         if (status != TP_OK)
             return status;

@@ -5,6 +5,7 @@
  */
 #include "../site/registry.h"
 
+#include "../port.h"
 #include "../report.h"
 #include "../serialize.h"
 
@@ -20,15 +21,22 @@ static const struct {
     {0x80000007, 0, EDX}, {0x80000008, 0, EBX}, {0xd, 1, EAX},        {0x80000021, 0, EAX},
 };
 
+TP_COLD static void ask_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) {
+    if (tp_port()->cpuid)
+        tp_port()->cpuid(leaf, subleaf, out);
+    else
+        tp_cpuid(leaf, subleaf, out);
+}
+
 /* A leaf beyond the highest answers with the data of another one (SDM vol. 2 "CPUID"), so it must not be asked. */
 TP_COLD static bool has_leaf(uint32_t leaf, uint32_t subleaf) {
     uint32_t out[4];
-    tp_cpuid(leaf & 0x80000000, 0, out);
+    ask_cpuid(leaf & 0x80000000, 0, out);
     if (out[EAX] < leaf)
         return false;
     if (leaf != 7 || subleaf == 0)
         return true;
-    tp_cpuid(leaf, 0, out);
+    ask_cpuid(leaf, 0, out);
     return out[EAX] >= subleaf;
 }
 
@@ -36,7 +44,7 @@ TP_COLD static uint32_t read_word(unsigned word) {
     uint32_t out[4];
     if (!has_leaf(cpuid_words[word].leaf, cpuid_words[word].subleaf))
         return 0;
-    tp_cpuid(cpuid_words[word].leaf, cpuid_words[word].subleaf, out);
+    ask_cpuid(cpuid_words[word].leaf, cpuid_words[word].subleaf, out);
     return out[cpuid_words[word].result];
 }
 
@@ -47,7 +55,7 @@ static uint32_t bit(unsigned feature) {
 /* Vendors and hypervisors sign with twelve characters in three registers; four of them tell these apart. */
 TP_COLD static uint32_t vendor_bits(void) {
     uint32_t out[4];
-    tp_cpuid(0, 0, out);
+    ask_cpuid(0, 0, out);
     if (out[EBX] == 0x756e6547) /* "Genu" ineIntel */
         return bit(TP_FEATURE_VENDOR_INTEL);
     if (out[EBX] == 0x68747541 || out[EBX] == 0x6f677948) /* "Auth" enticAMD, "Hygo" nGenuine */
@@ -59,7 +67,7 @@ TP_COLD static uint32_t vendor_bits(void) {
 TP_COLD static uint32_t hypervisor_bits(void) {
     uint32_t found = 0, out[4];
     for (uint32_t leaf = 0x40000000; leaf <= 0x40000300; leaf += 0x100) {
-        tp_cpuid(leaf, 0, out);
+        ask_cpuid(leaf, 0, out);
         if (out[EBX] == 0x566e6558) /* "XenV" MMXenVMM */
             found |= bit(TP_FEATURE_XEN_HVM);
         if (out[EBX] == 0x4b4d564b) /* "KVMK" VMKVM */

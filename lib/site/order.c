@@ -38,15 +38,24 @@ TP_COLD static void swap_keys(const struct tp_sort *sort, uint32_t a, uint32_t b
     swap_records(sort->table, a, b, sizeof(struct tp_key) / 4, 2);
 }
 
+TP_COLD static enum tp_status refuse_key(const struct tp_image *image, const struct tp_key *key,
+                                         enum tp_status status) {
+    return tp_fail(&(struct tp_error){
+        .status = status, .image = image->name, .key = tp_key_name(key), .value = tp_key_cell(key)});
+}
+
 TP_COLD enum tp_status tp_order_keys(struct tp_image *image) {
     const struct tp_sort sort = {image->keys, NULL, key_before, swap_keys};
     tp_sort_table(&sort, image->key_count);
-    for (uint32_t i = 1; i < image->key_count; i++)
-        if (tp_key_cell(&image->keys[i]) == tp_key_cell(&image->keys[i - 1]))
-            return tp_fail(&(struct tp_error){.status = TP_ERR_DUPLICATE_KEY,
-                                              .image = image->name,
-                                              .key = tp_key_name(&image->keys[i]),
-                                              .value = tp_key_cell(&image->keys[i])});
+    for (uint32_t i = 0; i < image->key_count; i++) {
+        const struct tp_key *key = &image->keys[i];
+        if (key->kind < TP_KEY_KIND_OP || key->kind > TP_KEY_KIND_STATIC_KEY || key->reserved != 0)
+            return refuse_key(image, key, TP_ERR_UNKNOWN_KIND);
+        if (tp_key_cell(key) % sizeof(tp_cell) != 0)
+            return refuse_key(image, key, TP_ERR_BAD_ARGUMENT);
+        if (i > 0 && tp_key_cell(key) == tp_key_cell(key - 1))
+            return refuse_key(image, key, TP_ERR_DUPLICATE_KEY);
+    }
     return TP_OK;
 }
 

@@ -14,7 +14,10 @@
 
 #include <textpatch/engine.h>
 
-/* Sorts keys and inline forms. TP_OK, TP_ERR_DUPLICATE_KEY, TP_ERR_BAD_INLINE. */
+/*
+ * Sorts keys and inline forms. TP_OK; TP_ERR_UNKNOWN_KIND for a key of no known kind, TP_ERR_BAD_ARGUMENT for a cell
+ * that is not aligned, TP_ERR_DUPLICATE_KEY; TP_ERR_BAD_INLINE.
+ */
 TP_MUST_CHECK enum tp_status tp_order_keys(struct tp_image *image);
 TP_MUST_CHECK enum tp_status tp_order_inlines(struct tp_image *image);
 

@@ -152,9 +152,21 @@ TP_COLD enum tp_status tp_validate_sites(struct tp_image *image) {
     return TP_OK;
 }
 
-TP_COLD static bool inline_is_sound(const struct tp_inline *form) {
+TP_COLD static bool patchlet_lies_in(const struct tp_image *image, uintptr_t start, uintptr_t end) {
+    return start >= (uintptr_t)image->replacements && end <= (uintptr_t)image->replacements_end;
+}
+
+/* Among the replacements of this image or of one in use, whose patchlets may serve a function of this one. */
+TP_COLD static bool patchlet_is_known(const struct tp_image *image, uintptr_t start, uintptr_t end) {
+    for (const struct tp_image *other = tp_registry.images; other; other = other->next)
+        if (patchlet_lies_in(other, start, end))
+            return true;
+    return patchlet_lies_in(image, start, end);
+}
+
+TP_COLD static bool inline_is_sound(const struct tp_image *image, const struct tp_inline *form) {
     uintptr_t start = tp_relative(&form->start), end = tp_relative(&form->end);
-    if (end < start || end - start > TP_OP_LENGTH_MAX)
+    if (end < start || end - start > TP_OP_LENGTH_MAX || !patchlet_is_known(image, start, end))
         return false;
     unsigned relative_operands = 0;
     for (const uint8_t *at = (const uint8_t *)start; at < (const uint8_t *)end;) {
@@ -176,7 +188,7 @@ TP_COLD static bool inline_is_sound(const struct tp_inline *form) {
 
 TP_COLD enum tp_status tp_validate_inlines(const struct tp_image *image) {
     for (uint32_t i = 0; i < image->inline_count; i++)
-        if (!inline_is_sound(&image->inlines[i]))
+        if (!inline_is_sound(image, &image->inlines[i]))
             return tp_fail(&(struct tp_error){.status = TP_ERR_BAD_INLINE,
                                               .image = image->name,
                                               .value = tp_relative(&image->inlines[i].function)});

@@ -15,7 +15,7 @@
 /* Record by record; the keys are in order. The statuses are those of "the tables" in textpatch/status.h. */
 TP_MUST_CHECK enum tp_status tp_validate_sites(struct tp_image *image);
 
-/* Inline forms: whole instructions, at most one operand relative to the instruction pointer. */
+/* Inline forms: among the replacements, whole instructions, at most one operand relative to the instruction pointer. */
 TP_MUST_CHECK enum tp_status tp_validate_inlines(const struct tp_image *image);
 
 /* Pairs; the sites are in order. TP_OK, TP_ERR_SITE_OVERLAP, TP_ERR_NESTED_TOO_DEEP. Sets the flags of nesting. */

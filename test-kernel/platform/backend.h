@@ -14,6 +14,7 @@ struct backend {
 
 	void (*set_exception_entry)(unsigned vector, uintptr_t entry);
 	uintptr_t (*own_exception_entry)(unsigned vector);
+	bool (*use_breakpoint_stack)(bool own);
 	uintptr_t (*fault_address)(void);
 
 	void (*mask_interrupts)(void);
@@ -30,6 +31,21 @@ struct backend {
 	uint64_t (*frame_of)(uintptr_t address);
 	/* Replaces the page table entry of an address in the image. */
 	void (*set_page_entry)(uintptr_t address, uint64_t entry);
+	/* Whether that leaves the TLBs of other CPUs as they are. */
+	bool flushes_one_tlb;
+
+	/* How many CPUs there are; at most MAXIMUM_CPUS. */
+	unsigned (*find_cpus)(void);
+	/* Makes a CPU run enter_cpu(); it may take a while to get there. */
+	void (*start_cpu)(struct cpu *cpu);
+	/* Takes back one that hasn't got there. */
+	void (*withdraw_cpu)(struct cpu *cpu);
+	/* Makes another CPU run answer_call(). */
+	void (*send_call)(unsigned index);
+	bool (*send_nmi)(unsigned index);
+	void (*start_cpu_timer)(unsigned hertz);
+	void (*stop_cpu_timer)(void);
+	uint64_t (*nanoseconds)(void);
 };
 
 extern const struct backend *backend;
@@ -46,6 +62,20 @@ _Noreturn void enter_kernel_main(void);
 /* Counts, and calls the suite's hook. */
 void count_timer_tick(struct pt_regs *regs);
 void count_event(struct pt_regs *regs);
+
+/* lib/serialize.h; false: by CPUID, which every CPU has. */
+void tp_serialize(bool has_serialize);
+
+/* Before kernel_main(): nothing that needs another CPU. */
+void set_up_smp(void);
+/* Where a CPU that was started goes, with its own %gs and stack. */
+_Noreturn void enter_cpu(void);
+/* In the IPI. */
+void answer_call(struct pt_regs *regs);
+/* Calls `function` on the other CPUs, with a time-out that is long; false: one
+ * didn't answer. */
+bool call_patiently(void (*function)(void *), void *argument);
+extern uint8_t boot_stack_top[];
 
 /* Takes the alias window out of the page tables. */
 void empty_text_window(void);

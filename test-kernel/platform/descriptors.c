@@ -13,8 +13,17 @@ enum {
 	DESCRIPTORS = 8,
 	INTERRUPT_GATE = 0x8e,
 	GATE_FOR_USER = 0x60,
+};
+
+/* Numbers in the interrupt stack table (SDM volume 3A, 6.14.5). NMIs have one so
+ * that they may come at any instruction. */
+enum {
+	NO_STACK = 0,
 	DOUBLE_FAULT_STACK = 1,
-	DOUBLE_FAULT_STACK_SIZE = 4096,
+	NMI_STACK = 2,
+	BREAKPOINT_STACK = 3,
+	STACKS = 3,
+	STACK_SIZE = 16 * 1024,
 };
 
 struct gate {
@@ -22,6 +31,11 @@ struct gate {
 	uint8_t stack, type;
 	uint16_t offset_middle;
 	uint32_t offset_high, reserved;
+};
+
+union gate_bytes {
+	struct gate gate;
+	uint64_t words[2];
 };
 
 struct task_state {
@@ -38,18 +52,17 @@ struct table_pointer {
 	uint64_t base;
 } __attribute__((packed));
 
-extern uint8_t boot_stack_top[];
-
-static struct gate gates[VECTORS] __attribute__((aligned(16)));
+static union gate_bytes gates[VECTORS] __attribute__((aligned(16)));
 static uint64_t descriptors[MAXIMUM_CPUS][DESCRIPTORS] __attribute__((aligned(16)));
 static struct task_state tasks[MAXIMUM_CPUS] __attribute__((aligned(16)));
-static uint8_t double_fault_stacks[MAXIMUM_CPUS][DOUBLE_FAULT_STACK_SIZE]
-	__attribute__((aligned(16)));
+static uint8_t stacks[MAXIMUM_CPUS][STACKS][STACK_SIZE] __attribute__((aligned(16)));
+static uint8_t breakpoint_stack = NO_STACK;
 
-static void fill_task(struct task_state *task, unsigned index)
+static void fill_task(struct task_state *task, const struct cpu *cpu)
 {
-	task->rsp[0] = (uintptr_t)boot_stack_top;
-	task->stacks[DOUBLE_FAULT_STACK - 1] = (uintptr_t)double_fault_stacks[index + 1];
+	task->rsp[0] = cpu->stack_top;
+	for (unsigned i = 0; i < STACKS; i++)
+		task->stacks[i] = (uintptr_t)stacks[cpu->index][i] + STACK_SIZE;
 	task->io_map = sizeof(*task);
 }
 
@@ -67,18 +80,57 @@ static void fill_descriptors(uint64_t *table, const struct task_state *task)
 	table[7] = base >> 32;
 }
 
+static uint8_t stack_of(unsigned vector)
+{
+	switch (vector) {
+	case VECTOR_DOUBLE_FAULT:
+		return DOUBLE_FAULT_STACK;
+	case VECTOR_NMI:
+		return NMI_STACK;
+	case VECTOR_BREAKPOINT:
+		return breakpoint_stack;
+	default:
+		return NO_STACK;
+	}
+}
+
+/* Other CPUs may be using the gate: all that can differ between two entries of
+ * the image lies in the first 8 bytes, which are stored at once. */
+static void store_gate(union gate_bytes *place, union gate_bytes gate)
+{
+	place->words[1] = gate.words[1];
+	__atomic_store_n(&place->words[0], gate.words[0], __ATOMIC_RELEASE);
+}
+
 void set_native_entry(unsigned vector, uintptr_t entry)
 {
 	bool for_user = vector == VECTOR_BREAKPOINT || vector == 4;
-
-	gates[vector] = (struct gate){
+	union gate_bytes gate = { .gate = {
 		.offset_low = (uint16_t)entry,
 		.selector = SELECTOR_KERNEL_CODE,
-		.stack = vector == VECTOR_DOUBLE_FAULT ? DOUBLE_FAULT_STACK : 0,
+		.stack = stack_of(vector),
 		.type = INTERRUPT_GATE | (for_user ? GATE_FOR_USER : 0),
 		.offset_middle = (uint16_t)(entry >> 16),
 		.offset_high = (uint32_t)(entry >> 32),
-	};
+	} };
+
+	store_gate(&gates[vector], gate);
+}
+
+bool use_native_breakpoint_stack(bool own)
+{
+	union gate_bytes gate = gates[VECTOR_BREAKPOINT];
+
+	breakpoint_stack = own ? BREAKPOINT_STACK : NO_STACK;
+	gate.gate.stack = breakpoint_stack;
+	store_gate(&gates[VECTOR_BREAKPOINT], gate);
+	return true;
+}
+
+void set_up_gates(void)
+{
+	for (unsigned vector = 0; vector < VECTORS; vector++)
+		set_native_entry(vector, native_backend.own_exception_entry(vector));
 }
 
 static void load_tables(const uint64_t *table)
@@ -112,9 +164,7 @@ void load_descriptors(struct cpu *cpu)
 {
 	unsigned index = cpu->index;
 
-	for (unsigned vector = 0; vector < VECTORS; vector++)
-		set_native_entry(vector, native_backend.own_exception_entry(vector));
-	fill_task(&tasks[index], index);
+	fill_task(&tasks[index], cpu);
 	fill_descriptors(descriptors[index], &tasks[index]);
 	load_tables(descriptors[index]);
 	reload_selectors();

@@ -10,6 +10,7 @@
 global start_pvh
 global start_multiboot2
 global boot_stack_top
+global enter_long_mode
 global kernel_tables
 global boot_top_table
 global kernel_top_table
@@ -17,6 +18,7 @@ global kernel_top_table
 extern world
 extern cpus
 extern start_native
+extern start_other_cpu
 extern bss_start
 extern bss_end
 
@@ -44,7 +46,6 @@ CR0_NE equ 1 << 5
 CR4_PAE equ 1 << 5
 MSR_EFER equ 0xc0000080
 EFER_LME_NXE equ (1 << 8) | (1 << 11)
-MSR_GS_BASE equ 0xc0000101
 
 section .note.Xen note alloc noexec nowrite align=4
     dd 4, 8, NOTE_PHYS32_ENTRY
@@ -140,7 +141,7 @@ fill_direct_map:
     loop .next_directory
 
 ; The boot table also maps the image at its physical address, which is where
-; this code runs until it jumps up, and where another CPU would start.
+; this code runs until it jumps up.
 join_tables:
     mov eax, physical(kernel_directory) + PRESENT_WRITABLE
     mov [physical(low_pointers)], eax
@@ -154,7 +155,8 @@ join_tables:
     mov [physical(boot_top_table) + 511 * 8], eax
     mov [physical(kernel_top_table) + 511 * 8], eax
 
-; Intel SDM volume 3A, 10.8.5 (Initializing IA-32e Mode).
+; Intel SDM volume 3A, 10.8.5 (Initializing IA-32e Mode). Another CPU comes here
+; from smp_start.asm, with ebp = 0.
 enter_long_mode:
     mov eax, cr4
     or eax, CR4_PAE
@@ -191,6 +193,8 @@ at_kernel_addresses:
     mov rcx, KERNEL_VIRTUAL_BASE
     sub rax, rcx
     mov cr3, rax
+    test ebp, ebp
+    jz start_other_cpu
     mov rsp, boot_stack_top
 
     mov rax, cpus

@@ -66,15 +66,28 @@ static void print_registers(const struct pt_regs *regs)
 	print_format("r13 %016lx r14 %016lx r15 %016lx\n", regs->r13, regs->r14, regs->r15);
 }
 
-/* A fault inside the report ends it: there is nobody to report to. */
+/* The first CPU reports; another one stops. A fault inside the report ends it:
+ * there is nobody to report to. */
+static void claim_report(void)
+{
+	static unsigned reporter;    /* index + 1 */
+	unsigned none = 0, own = this_cpu()->index + 1;
+
+	if (__atomic_compare_exchange_n(&reporter, &none, own, false, __ATOMIC_RELAXED,
+					__ATOMIC_RELAXED))
+		return;
+	if (none == own)
+		exit_kernel(1);
+	for (;;)
+		__asm__ volatile("pause" : : : "memory");
+}
+
 static _Noreturn void report_and_exit(const struct pt_regs *regs)
 {
-	static bool reporting;
-
-	if (__atomic_test_and_set(&reporting, __ATOMIC_RELAXED))
-		exit_kernel(1);
-	print_format("\nunhandled vector %lu (%s), error code %lx\n",
-		     regs->vector, name_of(regs->vector), regs->error_code);
+	claim_report();
+	print_format("\nunhandled vector %lu (%s), error code %lx, CPU %u\n",
+		     regs->vector, name_of(regs->vector), regs->error_code,
+		     this_cpu()->index);
 	print_registers(regs);
 	exit_kernel(1);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The native world: start, and the small parts of its backend. */
+#include "acpi.h"
 #include "native.h"
 #include "ports.h"
 
@@ -9,7 +10,7 @@ enum { PROTOCOL_PVH = 0x336ec578, PROTOCOL_MULTIBOOT2 = 0x36d76289 };
 /* struct hvm_start_info (xen/arch-x86/hvm/start_info.h), as far as it is read. */
 struct pvh_information {
 	uint32_t magic, version, flags, module_count;
-	uint64_t modules, command_line;
+	uint64_t modules, command_line, acpi_root;
 };
 
 /* Multiboot2 specification 1.6, 3.4.2 and 3.4.5. */
@@ -41,6 +42,14 @@ static const char *find_pvh_command_line(uint32_t information)
 	return pvh->command_line ? physical_pointer(pvh->command_line) : NULL;
 }
 
+/* Multiboot2 has it in tags only where a search would find it, too, but for UEFI. */
+static uint64_t find_acpi_root(uint32_t protocol, uint32_t information)
+{
+	const struct pvh_information *pvh = physical_pointer(information);
+
+	return protocol == PROTOCOL_PVH ? pvh->acpi_root : 0;
+}
+
 static const char *find_command_line(uint32_t protocol, uint32_t information)
 {
 	switch (protocol) {
@@ -57,8 +66,10 @@ void start_native(uint32_t protocol, uint32_t information)
 {
 	backend = &native_backend;
 	set_up_serial();
+	set_up_gates();
 	load_descriptors(&cpus[0]);
 	keep_command_line(find_command_line(protocol, information));
+	acpi_root_hint = find_acpi_root(protocol, information);
 	set_up_native_paging();
 	set_up_interrupt_controllers();
 	set_up_native_timer();
@@ -119,6 +130,7 @@ const struct backend native_backend = {
 	.exit = exit_native,
 	.set_exception_entry = set_native_entry,
 	.own_exception_entry = own_native_entry,
+	.use_breakpoint_stack = use_native_breakpoint_stack,
 	.fault_address = read_fault_address,
 	.mask_interrupts = mask_native,
 	.unmask_interrupts = unmask_native,
@@ -130,4 +142,13 @@ const struct backend native_backend = {
 	.event_is_pending = native_event_is_pending,
 	.frame_of = native_frame_of,
 	.set_page_entry = set_native_page_entry,
+	.flushes_one_tlb = true,
+	.find_cpus = find_native_cpus,
+	.start_cpu = start_native_cpu,
+	.withdraw_cpu = withdraw_native_cpu,
+	.send_call = send_native_call,
+	.send_nmi = send_native_nmi,
+	.start_cpu_timer = start_native_cpu_timer,
+	.stop_cpu_timer = stop_native_cpu_timer,
+	.nanoseconds = native_nanoseconds,
 };

@@ -17,9 +17,12 @@ _Noreturn void start_native(uint32_t protocol, uint32_t information);
 void set_up_serial(void);
 void write_serial(const char *text, size_t length);
 
-/* GDT, TSS, IDT. */
+/* The IDT is one for all CPUs; GDT, TSS and the stacks that it names are a CPU's
+ * own. */
+void set_up_gates(void);
 void load_descriptors(struct cpu *cpu);
 void set_native_entry(unsigned vector, uintptr_t entry);
+bool use_native_breakpoint_stack(bool own);
 
 void set_up_native_paging(void);
 uint64_t native_frame_of(uintptr_t address);
@@ -35,5 +38,17 @@ bool native_event_is_pending(void);
 void set_up_native_timer(void);
 void start_native_timer(unsigned hertz);
 void stop_native_timer(void);
+
+/* Their first use takes 10 ms. */
+uint64_t native_nanoseconds(void);
+void start_native_cpu_timer(unsigned hertz);
+void stop_native_cpu_timer(void);
+
+unsigned find_native_cpus(void);
+void start_native_cpu(struct cpu *cpu);
+void withdraw_native_cpu(struct cpu *cpu);
+_Noreturn void enter_native_cpu(struct cpu *cpu);
+void send_native_call(unsigned index);
+bool send_native_nmi(unsigned index);
 
 #endif

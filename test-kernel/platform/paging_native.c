@@ -28,9 +28,11 @@ static void forbid_execution(const uint8_t *start, const uint8_t *end)
 		set_native_page_entry(page, *entry_of(page) | PAGE_NOEXECUTE);
 }
 
-/* The first MiB stays executable: code that starts another CPU lies there. */
+/* In the first MiB lies code that starts another CPU, which never runs it with
+ * paging on (smp_start.asm). */
 void set_up_native_paging(void)
 {
+	forbid_execution((const uint8_t *)KERNEL_VIRTUAL_BASE, text_start);
 	forbid_execution(rodata_start, bss_end);
 	empty_text_window();
 }

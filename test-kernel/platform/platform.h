@@ -8,7 +8,7 @@
  * calls kernel_main() with interrupts masked, on a stack of 64 KiB.
  *
  * Everything here behaves alike in both worlds unless its comment says
- * otherwise. CPU 0 only: nothing here starts another CPU.
+ * otherwise. Nothing here starts another CPU: smp.h does.
  */
 #ifndef PLATFORM_PLATFORM_H
 #define PLATFORM_PLATFORM_H
@@ -67,8 +67,10 @@ enum {
 	VECTOR_PAGE_FAULT = 14,
 	EXCEPTION_VECTORS = 32,
 	VECTOR_TIMER = 32,      /* native: what the PIC delivers as IRQ 0 */
+	VECTOR_CPU_TIMER = 48,  /* native: the local APIC's timer */
 	VECTOR_EVENT = 64,      /* native: the self IPI; Xen: the event callback */
 	VECTOR_FAILSAFE = 65,   /* Xen: the failsafe callback */
+	VECTOR_CALL = 80,       /* native: smp.h's IPI */
 	VECTOR_SPURIOUS = 255,
 	VECTORS = 256,
 };
@@ -85,11 +87,15 @@ typedef bool (*exception_handler)(struct pt_regs *regs);
 /* Returns the handler that was there before. */
 exception_handler set_exception_handler(unsigned vector, exception_handler handler);
 /* Makes the CPU (or Xen) enter a vector at `entry` instead of at the platform's
- * own stub. Natively the entry finds an interrupt gate's frame; under Xen PV
- * rcx and r11 lie below that frame. Exceptions only. */
+ * own stub, on all CPUs, those that start later too. Natively the entry finds an
+ * interrupt gate's frame; under Xen PV rcx and r11 lie below that frame, and the
+ * other CPUs are called (smp.h): a mute one ends in a panic. Exceptions only. */
 void set_exception_entry(unsigned vector, const void *entry);
 /* Gives the vector its own stub back. */
 void reset_exception_entry(unsigned vector);
+/* Whether #BP is entered on a stack of its own (IST), on all CPUs. False, and
+ * nothing done, under Xen PV, which has no such stacks. At first it isn't. */
+bool use_breakpoint_stack(bool own);
 
 /* What the last page fault touched: CR2, or Xen's copy of it. */
 uintptr_t fault_address(void);
@@ -101,7 +107,8 @@ bool interrupts_are_masked(void);
 /* Unmasks, sleeps until an interrupt has run, and returns unmasked. */
 void wait_for_interrupt(void);
 
-/* A periodic tick, 19 to 1000 Hz. */
+/* A periodic tick on CPU 0, 19 to 1000 Hz: the PIT, or the same as smp.h's
+ * start_cpu_timer() under Xen. timer_ticks counts the ticks of all CPUs. */
 void start_timer(unsigned hertz);
 void stop_timer(void);
 extern volatile uint64_t timer_ticks;
@@ -125,7 +132,7 @@ extern const uint8_t text_start[], text_end[], image_end[];
 
 /* Makes text read-only and executable, rodata read-only, in the page tables.
  * Before it text is writable and executable. Natively CR0.WP is set from the
- * start, and this flushes only the calling CPU's TLB. */
+ * start. The TLBs of all CPUs that answer are flushed. */
 void protect_text(void);
 /* Text is writable and executable again; rodata stays read-only. */
 void unprotect_text(void);
@@ -153,10 +160,15 @@ struct cpu {
 	uint32_t unused;
 	uint64_t free_for_suites[6];
 	struct vcpu_info vcpu_info;    /* %gs:tp_xen_vcpu_info */
-} __attribute__((aligned(128)));
+	uint64_t scratch;              /* textpatch/ops.h, usergs_sysret64 */
+	uintptr_t stack_top;           /* of the stack for entries from user mode */
+} __attribute__((aligned(256)));
 
+/* textpatch/ops.h wants the two cells right behind vcpu_info. */
 _Static_assert(offsetof(struct cpu, vcpu_info) == 64, "exported as tp_xen_vcpu_info");
-_Static_assert(sizeof(struct cpu) == 128, "must not cross a page");
+_Static_assert(offsetof(struct cpu, scratch) == 64 + 64, "asm/ops_xen_pv.asm");
+_Static_assert(offsetof(struct cpu, stack_top) == 64 + 64 + 8, "asm/ops_xen_pv.asm, smp_start.asm");
+_Static_assert(sizeof(struct cpu) == 256, "must not cross a page");
 
 extern struct cpu cpus[MAXIMUM_CPUS];
 

@@ -39,15 +39,34 @@ static void protect_range(const uint8_t *start, const uint8_t *end, uint64_t rig
 		backend->set_page_entry(page, entry_for(page, rights));
 }
 
+/* No page is global: a write to CR3 flushes them all (Intel SDM volume 3A,
+ * 4.10.4.1). */
+static void flush_tlb(void *unused)
+{
+	uint64_t cr3;
+
+	(void)unused;
+	__asm__ volatile("movq %%cr3, %0; movq %0, %%cr3" : "=r"(cr3) : : "memory");
+}
+
+/* A CPU that doesn't answer keeps the rights it had. */
+static void flush_other_tlbs(void)
+{
+	if (backend->flushes_one_tlb)
+		call_patiently(flush_tlb, NULL);
+}
+
 void protect_text(void)
 {
 	protect_range(text_start, text_end, 0);
 	protect_range(rodata_start, rodata_end, PAGE_NOEXECUTE);
+	flush_other_tlbs();
 }
 
 void unprotect_text(void)
 {
 	protect_range(text_start, text_end, PAGE_WRITABLE);
+	flush_other_tlbs();
 }
 
 void empty_text_window(void)

@@ -7,11 +7,16 @@ const struct backend *backend;
 
 /* Offset 0 is read through %gs from the first C line on, so it is set statically. */
 struct cpu cpus[MAXIMUM_CPUS] = {
-	[0] = { .self = &cpus[0], .vcpu_info = { .evtchn_upcall_mask = 1 } },
+	[0] = {
+		.self = &cpus[0],
+		.vcpu_info = { .evtchn_upcall_mask = 1 },
+		.stack_top = (uintptr_t)boot_stack_top,
+	},
 };
 
 void enter_kernel_main(void)
 {
+	set_up_smp();
 	kernel_main(kept_command_line());
 	panic("kernel_main returned");
 }
@@ -31,6 +36,11 @@ void set_exception_entry(unsigned vector, const void *entry)
 void reset_exception_entry(unsigned vector)
 {
 	backend->set_exception_entry(vector, backend->own_exception_entry(vector));
+}
+
+bool use_breakpoint_stack(bool own)
+{
+	return backend->use_breakpoint_stack(own);
 }
 
 uintptr_t fault_address(void)

@@ -2,7 +2,12 @@
 /* Event channels, two-level ABI (xen/event_channel.h). */
 #include "xen_backend.h"
 
-static evtchn_port_t timer_port, event_port;
+/* Each virtual CPU's own. */
+struct ports {
+	evtchn_port_t timer, event, call;
+};
+
+static struct ports ports[MAXIMUM_CPUS];
 
 enum { PORTS_A_WORD = 64 };
 
@@ -38,39 +43,40 @@ void wait_xen(void)
 	hypercall2(__HYPERVISOR_sched_op, SCHEDOP_block, 0);
 }
 
-static void handle_port(evtchn_port_t port, struct pt_regs *regs)
+static unsigned long bit_of(evtchn_port_t port)
 {
-	if (port == timer_port)
-		handle_xen_tick(regs);
-	else if (port == event_port)
-		count_event(regs);
+	return 1ul << port % PORTS_A_WORD;
 }
 
-static void handle_word(unsigned word, struct pt_regs *regs)
+/* Clears the port's bit; whether it was set. */
+static bool take_port(evtchn_port_t port)
 {
-	unsigned long pending = shared_info->evtchn_pending[word] &
-				~shared_info->evtchn_mask[word];
+	unsigned long *word = &shared_info->evtchn_pending[port / PORTS_A_WORD];
+	unsigned long before = __atomic_fetch_and(word, ~bit_of(port), __ATOMIC_SEQ_CST);
 
-	for (; pending != 0; pending &= pending - 1) {
-		unsigned bit = (unsigned)__builtin_ctzl(pending);
+	return (before & bit_of(port)) != 0;
+}
 
-		__atomic_and_fetch(&shared_info->evtchn_pending[word], ~(1ul << bit),
-				   __ATOMIC_SEQ_CST);
-		handle_port(word * PORTS_A_WORD + bit, regs);
-	}
+/* A word holds bits of all CPUs: each looks at its own ports only. */
+static void handle_ports(const struct ports *own, struct pt_regs *regs)
+{
+	if (take_port(own->timer))
+		handle_xen_tick(regs);
+	if (take_port(own->event))
+		count_event(regs);
+	if (take_port(own->call))
+		answer_call(regs);
 }
 
 /* Clear first, then look: what arrives later sets the byte again. */
 static bool handle_upcall(struct pt_regs *regs)
 {
-	struct vcpu_info *info = &this_cpu()->vcpu_info;
+	struct cpu *cpu = this_cpu();
+	struct vcpu_info *info = &cpu->vcpu_info;
 
 	while (__atomic_exchange_n(&info->evtchn_upcall_pending, 0, __ATOMIC_SEQ_CST)) {
-		unsigned long words = __atomic_exchange_n(&info->evtchn_pending_sel, 0,
-							  __ATOMIC_SEQ_CST);
-
-		for (; words != 0; words &= words - 1)
-			handle_word((unsigned)__builtin_ctzl(words), regs);
+		__atomic_exchange_n(&info->evtchn_pending_sel, 0, __ATOMIC_SEQ_CST);
+		handle_ports(&ports[cpu->index], regs);
 	}
 	return true;
 }
@@ -84,49 +90,66 @@ static void open_port(evtchn_port_t port)
 		panic("EVTCHNOP_unmask: port %u", port);
 }
 
-static void bind_timer(void)
+static evtchn_port_t bind_timer(unsigned index)
 {
-	struct evtchn_bind_virq bind = { .virq = VIRQ_TIMER, .vcpu = 0 };
+	struct evtchn_bind_virq bind = { .virq = VIRQ_TIMER, .vcpu = index };
 
 	if (hypercall2(__HYPERVISOR_event_channel_op, EVTCHNOP_bind_virq,
 		       (unsigned long)&bind) != 0)
 		panic("EVTCHNOP_bind_virq");
-	timer_port = bind.port;
+	open_port(bind.port);
+	return bind.port;
 }
 
-static void bind_event(void)
+static evtchn_port_t bind_ipi(unsigned index)
 {
-	struct evtchn_bind_ipi bind = { .vcpu = 0 };
+	struct evtchn_bind_ipi bind = { .vcpu = index };
 
 	if (hypercall2(__HYPERVISOR_event_channel_op, EVTCHNOP_bind_ipi,
 		       (unsigned long)&bind) != 0)
 		panic("EVTCHNOP_bind_ipi");
-	event_port = bind.port;
+	open_port(bind.port);
+	return bind.port;
+}
+
+void bind_xen_ports(unsigned index)
+{
+	ports[index].timer = bind_timer(index);
+	ports[index].event = bind_ipi(index);
+	ports[index].call = bind_ipi(index);
 }
 
 void set_up_xen_events(void)
 {
 	hypercall3(__HYPERVISOR_vcpu_op, VCPUOP_stop_periodic_timer, 0, 0);
 	set_exception_handler(VECTOR_EVENT, handle_upcall);
-	bind_timer();
-	bind_event();
-	open_port(timer_port);
-	open_port(event_port);
+	bind_xen_ports(0);
 }
 
-void raise_xen_event(void)
+static void send_event(evtchn_port_t port)
 {
-	struct evtchn_send send = { .port = event_port };
+	struct evtchn_send send = { .port = port };
 
 	if (hypercall2(__HYPERVISOR_event_channel_op, EVTCHNOP_send,
 		       (unsigned long)&send) != 0)
 		panic("EVTCHNOP_send");
 }
 
+void raise_xen_event(void)
+{
+	send_event(ports[this_cpu()->index].event);
+}
+
+void send_xen_call(unsigned index)
+{
+	send_event(ports[index].call);
+}
+
 bool xen_event_is_pending(void)
 {
+	evtchn_port_t port = ports[this_cpu()->index].event;
 	unsigned long word = __atomic_load_n(
-		&shared_info->evtchn_pending[event_port / PORTS_A_WORD], __ATOMIC_SEQ_CST);
+		&shared_info->evtchn_pending[port / PORTS_A_WORD], __ATOMIC_SEQ_CST);
 
-	return (word >> event_port % PORTS_A_WORD & 1) != 0;
+	return (word & bit_of(port)) != 0;
 }

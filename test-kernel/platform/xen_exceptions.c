@@ -9,6 +9,8 @@ extern const uint8_t xen_event_callback[], xen_failsafe_callback[], xen_nmi_call
  * struct trap_info). */
 enum { TRAP_MASKS_EVENTS = 4 };
 
+static uintptr_t entries[EXCEPTION_VECTORS];
+
 static struct trap_info describe_trap(unsigned vector, uintptr_t entry)
 {
 	bool for_user = vector == VECTOR_BREAKPOINT || vector == 4;
@@ -22,12 +24,36 @@ static struct trap_info describe_trap(unsigned vector, uintptr_t entry)
 }
 
 /* Xen adds the entries to those it has, up to one whose address is 0. */
-void set_xen_entry(unsigned vector, uintptr_t entry)
+static void load_entry(unsigned vector)
 {
-	struct trap_info traps[2] = { describe_trap(vector, entry), { .address = 0 } };
+	struct trap_info traps[2] = {
+		describe_trap(vector, entries[vector]), { .address = 0 },
+	};
 
 	if (hypercall1(__HYPERVISOR_set_trap_table, (unsigned long)traps) != 0)
 		panic("set_trap_table: vector %u", vector);
+}
+
+static void load_called_entry(void *vector)
+{
+	load_entry((unsigned)(uintptr_t)vector);
+}
+
+void set_xen_entry(unsigned vector, uintptr_t entry)
+{
+	if (vector >= EXCEPTION_VECTORS)
+		panic("vector %u has no entry under Xen", vector);
+	entries[vector] = entry;
+	load_entry(vector);
+	if (!call_patiently(load_called_entry, (void *)(uintptr_t)vector))
+		panic("a CPU doesn't answer and keeps its old entry for vector %u", vector);
+}
+
+/* Xen chooses the stack. */
+bool use_xen_breakpoint_stack(bool own)
+{
+	(void)own;
+	return false;
 }
 
 uintptr_t own_xen_entry(unsigned vector)
@@ -65,11 +91,18 @@ void register_vcpu_info(struct cpu *cpu)
 		panic("register_vcpu_info");
 }
 
-void set_up_xen_exceptions(void)
+void load_xen_exceptions(void)
 {
 	for (unsigned vector = 0; vector < EXCEPTION_VECTORS; vector++)
-		set_xen_entry(vector, own_xen_entry(vector));
+		load_entry(vector);
 	register_callback(CALLBACKTYPE_event, xen_event_callback);
 	register_callback(CALLBACKTYPE_failsafe, xen_failsafe_callback);
 	register_callback(CALLBACKTYPE_nmi, xen_nmi_callback);
+}
+
+void set_up_xen_exceptions(void)
+{
+	for (unsigned vector = 0; vector < EXCEPTION_VECTORS; vector++)
+		entries[vector] = own_xen_entry(vector);
+	load_xen_exceptions();
 }

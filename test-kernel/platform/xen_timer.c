@@ -7,8 +7,18 @@
 
 enum { NANOSECONDS = 1000000000 };
 
-static uint64_t period;       /* 0: stopped */
-static uint64_t next_tick;    /* in Xen's system time */
+/* One for each virtual CPU, which alone uses it. */
+struct timer {
+	uint64_t period;       /* 0: stopped */
+	uint64_t next_tick;    /* in Xen's system time */
+};
+
+static struct timer timers[MAXIMUM_CPUS];
+
+static struct timer *own_timer(void)
+{
+	return &timers[this_cpu()->index];
+}
 
 static uint64_t read_time_stamp(void)
 {
@@ -27,7 +37,7 @@ static uint64_t scale(uint64_t ticks, const volatile struct vcpu_time_info *time
 }
 
 /* Xen makes the version odd while it writes (xen/xen.h, struct vcpu_time_info). */
-static uint64_t read_system_time(void)
+uint64_t xen_nanoseconds(void)
 {
 	const volatile struct vcpu_time_info *time = &this_cpu()->vcpu_info.time;
 	uint32_t version;
@@ -42,35 +52,38 @@ static uint64_t read_system_time(void)
 
 static void arm_tick(void)
 {
-	struct vcpu_set_singleshot_timer timer = { .timeout_abs_ns = next_tick };
+	struct vcpu_set_singleshot_timer shot = { .timeout_abs_ns = own_timer()->next_tick };
 
 	if (hypercall3(__HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, this_cpu()->index,
-		       (unsigned long)&timer) != 0)
+		       (unsigned long)&shot) != 0)
 		panic("VCPUOP_set_singleshot_timer");
 }
 
 void handle_xen_tick(struct pt_regs *regs)
 {
-	uint64_t now = read_system_time();
+	struct timer *timer = own_timer();
+	uint64_t now = xen_nanoseconds();
 
-	if (period == 0)
+	if (timer->period == 0)
 		return;
-	next_tick += period;
-	if (next_tick <= now)
-		next_tick = now + period;
+	timer->next_tick += timer->period;
+	if (timer->next_tick <= now)
+		timer->next_tick = now + timer->period;
 	arm_tick();
 	count_timer_tick(regs);
 }
 
 void start_xen_timer(unsigned hertz)
 {
-	period = NANOSECONDS / hertz;
-	next_tick = read_system_time() + period;
+	struct timer *timer = own_timer();
+
+	timer->period = NANOSECONDS / hertz;
+	timer->next_tick = xen_nanoseconds() + timer->period;
 	arm_tick();
 }
 
 void stop_xen_timer(void)
 {
-	period = 0;
+	own_timer()->period = 0;
 	hypercall3(__HYPERVISOR_vcpu_op, VCPUOP_stop_singleshot_timer, this_cpu()->index, 0);
 }

@@ -8,6 +8,8 @@
  *   plan lists what apply does, byte by byte, and touches nothing
  *   iterate and describe
  *   calls in the wrong order
+ *   features are those of the CPU natively and, under Xen PV, those that Xen offers the guest; control: there the bare
+ *     instruction says something else
  */
 #include <textpatch/textpatch.h>
 
@@ -244,8 +246,28 @@ static void keeps_order(void) {
     EXPECT_EQUAL(count_differences(NULL), 0);
 }
 
+static void takes_the_guests_features(void) {
+    static const struct tp_port bare_port = {.map_text = map_text, .unmap_text = unmap_text};
+    uint32_t out[4];
+    REQUIRE(start_library(&alias_port));
+    ask_cpuid(7, 0, out);
+    EXPECT_EQUAL(tp_feature_test(TP_FEATURE_SMEP), out[1] >> 7 & 1);
+    EXPECT_EQUAL(tp_feature_test(TP_FEATURE_SMAP), out[1] >> 20 & 1);
+    EXPECT_EQUAL(tp_feature_test(TP_FEATURE_FSGSBASE), out[1] & 1);
+    bool offered = tp_feature_test(TP_FEATURE_SMEP);
+    EXPECT_OK(tp_finish());
+    REQUIRE(start_library(&bare_port));
+    if (world == WORLD_XEN_PV) {
+        EXPECT(!offered); /* the guest's page tables are Xen's affair */
+        EXPECT(tp_feature_test(TP_FEATURE_SMEP));
+    } else {
+        EXPECT_EQUAL(tp_feature_test(TP_FEATURE_SMEP), offered);
+    }
+}
+
 KTAP_SUITE(engine, {"revert and apply again", returns_to_where_it_was},
            {"a flipped byte is named, at every site", names_each_flipped_byte},
            {"unexpected bytes are refused, at every site", refuses_unexpected_bytes},
            {"plan lists what apply does", plans_what_it_does}, {"iterate and describe", describes_sites},
-           {"calls in the wrong order", keeps_order});
+           {"calls in the wrong order", keeps_order},
+           {"the guest's features", takes_the_guests_features});

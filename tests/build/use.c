@@ -67,7 +67,7 @@ int use_calls(int a)
     TP_CALLEE_SAVE_CALL_VOID(table.nothing);
     TP_WIDE_CALL_VOID(7, table.change, &a, 4);
     TP_WIDE_CALLEE_SAVE_CALL_VOID(9, table.nothing);
-    return (int)sum + TP_CALL(table.three, a, 2, 'c');
+    return (int)sum + TP_CALL(table.three, a, (short)2, (char)'c');
 }
 
 int use_branches(void)

@@ -130,7 +130,7 @@ static void log_message(const char *message) {
     snprintf(port_log, sizeof port_log, "%s", message);
 }
 
-static const struct tp_port test_port = {map_text, unmap_text, log_message};
+static const struct tp_port test_port = {.map_text = map_text, .unmap_text = unmap_text, .log = log_message};
 
 /* Memory. */
 

@@ -115,8 +115,14 @@ static inline uint64_t *add_cell(struct world *world, unsigned kind, const char 
     return cell;
 }
 
+/* One of the library's patchlets is copied first: an image has its inline forms among its own replacements. */
 static inline void add_inline(struct world *world, uintptr_t function, const void *start, const void *end) {
+    unsigned length = (unsigned)((const char *)end - (const char *)start);
+    uintptr_t own = (uintptr_t)world->tables->replacements;
     assert_true(world->image.inline_count < INLINES_MAX);
+    if ((uintptr_t)start < own || (uintptr_t)start >= own + FORMS_SIZE)
+        start = (const char *)put_replacement(world, (struct code){.bytes = start, .length = length}) + 1;
+    end = (const char *)start + length;
     struct tp_inline *form = &world->image.inlines[world->image.inline_count++];
     aim(&form->function, function);
     aim(&form->start, (uintptr_t)start);
