@@ -6,10 +6,10 @@
  *       tests/fuzz/insn_fuzz.c lib/insn/{decode,classify,encode,relocate}.c
  *
  * Held against each other
- *   decode      the length is 1 to 15 and within the input; cut shorter, it is truncated; more input changes
- * nothing walk        as many boundaries as counted, each where decoding goes on relocate    there and back
- * gives the same bytes; an error changes none; what needs none is the same elsewhere nop run     is a walk
- * without an operand that points outside
+ *   decode    the length is 1 to 15 and within the input; cut shorter, it is truncated; more input changes nothing
+ *   walk      as many boundaries as counted, each where decoding goes on
+ *   relocate  there and back gives the same bytes; an error changes none; what needs none is the same elsewhere
+ *   nop run   is a walk without an operand that points outside
  */
 #include <stddef.h>
 #include <stdint.h>
