@@ -21,10 +21,9 @@ static enum tp_status check_edit(const struct tp_walk *walk, const struct tp_ima
     return tp_check_edit(edit);
 }
 
-static enum tp_status check_run(const struct tp_walk *walk, const struct tp_run *run, const uint32_t *entries,
-                                uint32_t count) {
+static enum tp_status check_run(const struct tp_walk *walk, const struct tp_run *run) {
     (void)walk;
-    return tp_check_run(run, entries, count);
+    return tp_check_run(run);
 }
 
 static enum tp_status write_edit(const struct tp_walk *walk, const struct tp_image *image, uint32_t place,
@@ -33,9 +32,8 @@ static enum tp_status write_edit(const struct tp_walk *walk, const struct tp_ima
     return tp_write_edit(walk->argument, edit);
 }
 
-static enum tp_status write_run(const struct tp_walk *walk, const struct tp_run *run, const uint32_t *entries,
-                                uint32_t count) {
-    return tp_write_run(walk->argument, run, entries, count);
+static enum tp_status write_run(const struct tp_walk *walk, const struct tp_run *run) {
+    return tp_write_run(walk->argument, run);
 }
 
 static enum tp_status undo_edit(const struct tp_walk *walk, const struct tp_image *image, uint32_t place,
@@ -45,11 +43,10 @@ static enum tp_status undo_edit(const struct tp_walk *walk, const struct tp_imag
     return TP_OK;
 }
 
-static enum tp_status undo_run(const struct tp_walk *walk, const struct tp_run *run, const uint32_t *entries,
-                               uint32_t count) {
-    uint8_t old_bytes[TP_TEMPLATE_MAX], new_bytes[TP_TEMPLATE_MAX];
-    for (uint32_t i = 0; i < count; i++) {
-        const struct tp_edit edit = tp_run_edit(run, entries[i], old_bytes, new_bytes);
+static enum tp_status undo_run(const struct tp_walk *walk, const struct tp_run *run) {
+    uint8_t old_bytes[TP_WORD], new_bytes[TP_WORD];
+    for (uint32_t i = 0; i < run->count; i++) {
+        const struct tp_edit edit = tp_run_edit(run, i, old_bytes, new_bytes);
         tp_undo_edit(walk->argument, &edit);
     }
     return TP_OK;

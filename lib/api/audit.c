@@ -83,12 +83,11 @@ static enum tp_status plan_edit(const struct tp_walk *walk, const struct tp_imag
     return TP_OK;
 }
 
-static enum tp_status plan_run(const struct tp_walk *walk, const struct tp_run *run, const uint32_t *entries,
-                               uint32_t count) {
-    uint8_t old_bytes[TP_TEMPLATE_MAX], new_bytes[TP_TEMPLATE_MAX];
-    for (uint32_t i = 0; i < count; i++) {
-        const struct tp_edit edit = tp_run_edit(run, entries[i], old_bytes, new_bytes);
-        enum tp_status status = plan_edit(walk, run->image, entries[i], &edit, run->new_form.form);
+static enum tp_status plan_run(const struct tp_walk *walk, const struct tp_run *run) {
+    uint8_t old_bytes[TP_WORD], new_bytes[TP_WORD];
+    for (uint32_t i = 0; i < run->count; i++) {
+        const struct tp_edit edit = tp_run_edit(run, i, old_bytes, new_bytes);
+        enum tp_status status = plan_edit(walk, run->image, run->edits[i].place, &edit, run->edits[i].new_form);
         if (status != TP_OK)
             return status;
     }

@@ -1,9 +1,33 @@
 /* SPDX-License-Identifier: MIT */
-#include "../api/walk.h"
+#include "walk.h"
 
+#include "../insn/encode.h"
+#include "../render/alternative.h"
 #include "../render/render.h"
 #include "../site/search.h"
 #include "../site/site.h"
+
+/* Everything that a template depends on. */
+struct shape {
+    uintptr_t cell;
+    uint32_t rest; /* length, kind and detail, as they stand in the record */
+};
+
+/* What sites of one shape hold, rendered once. */
+struct shared {
+    struct shape shape;
+    uint64_t own;
+    struct tp_word_template old_form, new_form;
+    uint8_t new_kind; /* enum tp_form_kind */
+    bool changes;     /* the forms differ */
+};
+
+/* Static, as a boot stack is too small. One walk at a time: textpatch/engine.h allows one caller at a time. */
+enum { SHARED = 64, RUN_MAX = 32 };
+static struct shared shared_forms[SHARED];
+static struct tp_word_edit edits[RUN_MAX];
+/* One NOP in a word, by its length. */
+static uint64_t nop_words[TP_WORD + 1];
 
 static bool same_bytes(const uint8_t *left, const uint8_t *right, unsigned length) {
     for (unsigned i = 0; i < length; i++)
@@ -12,10 +36,7 @@ static bool same_bytes(const uint8_t *left, const uint8_t *right, unsigned lengt
     return true;
 }
 
-static bool is_rendered_alone(const struct tp_image *image, uint32_t entry) {
-    return entry < image->place_count && !(image->sites[entry].detail & TP_DETAIL_NESTED);
-}
-
+/* The general way: a place with all that lies in it. */
 static enum tp_status walk_place(const struct tp_walk *walk, const struct tp_image *image, uint32_t place) {
     uint8_t old_bytes[TP_SITE_LENGTH_MAX], new_bytes[TP_SITE_LENGTH_MAX], old_form, new_form;
     const struct tp_site *site = &image->sites[place];
@@ -24,95 +45,227 @@ static enum tp_status walk_place(const struct tp_walk *walk, const struct tp_ima
         status = tp_render(image, place, walk->to, new_bytes, &new_form);
     if (status != TP_OK || same_bytes(old_bytes, new_bytes, site->length))
         return status;
-    const struct tp_edit edit = {tp_site_address(site), old_bytes, new_bytes, site->length, NULL};
+    const char *key = tp_site_has_key(site) ? tp_key_name(tp_site_key(site)) : NULL;
+    const struct tp_edit edit = {tp_site_address(site), old_bytes, new_bytes, site->length, key};
     return walk->edit(walk, image, place, &edit, new_form);
 }
 
-/* Alternatives and lock prefixes; of one key's sites, only composed alternatives may hold any. */
-static enum tp_status walk_places(const struct tp_walk *walk, const struct tp_image *image) {
-    for (uint32_t i = 0; i < image->group_start; i++) {
+static inline struct shape shape_of(const struct tp_site *site) {
+    typedef uint32_t record_word __attribute__((may_alias));
+    return (struct shape){tp_site_cell(site), *(const record_word *)&site->length};
+}
+
+static inline bool is_shape(const struct shape *left, const struct shape *right) {
+    return (left->cell == right->cell) & (left->rest == right->rest);
+}
+
+/* The slots of an op table lie side by side, so none takes another's place. */
+static inline struct shared *shared_for(const struct shape *shape) {
+    return &shared_forms[shape->cell / sizeof(uint64_t) % SHARED];
+}
+
+/* Renders what a site's shape shares. False if the general way must be gone, to tell which site is out of reach. */
+static bool render_shared(const struct tp_walk *walk, const struct tp_image *image, const struct tp_site *site,
+                          struct shared *shared) {
+    const struct tp_key *key = tp_site_key(site);
+    struct tp_template old_form, new_form;
+    tp_render_template(site, key, tp_shown_view_of(image), &old_form);
+    tp_render_template(site, key, walk->to, &new_form);
+    /* What reaches from both ends of the text reaches between. */
+    if (!tp_template_reaches(&new_form, image->text_start) || !tp_template_reaches(&new_form, image->text_end))
+        return false;
+    shared->shape = shape_of(site);
+    shared->own = tp_own_bytes(site->length);
+    shared->old_form = tp_to_word(&old_form);
+    shared->new_form = tp_to_word(&new_form);
+    shared->new_kind = new_form.form;
+    shared->changes = old_form.relative != new_form.relative || old_form.bias != new_form.bias ||
+                      old_form.field != new_form.field || !same_bytes(old_form.bytes, new_form.bytes, site->length);
+    return true;
+}
+
+/* Makes the edit of a site in any case; returns how many edits there are to be made: 1, or 0. */
+static inline uint32_t put_shared(const struct shared *shared, const struct tp_site *site, uint32_t place,
+                                  struct tp_word_edit *edit) {
+    uintptr_t address = tp_site_address(site);
+    edit->address = address;
+    edit->old_word = tp_place_word(&shared->old_form, address);
+    edit->new_word = tp_place_word(&shared->new_form, address);
+    edit->own = shared->own;
+    edit->place = place;
+    edit->length = site->length;
+    edit->new_form = shared->new_kind;
+    return shared->changes;
+}
+
+/* A plain alternative's form in a view, with its padding. */
+static inline uint64_t plain_word(const struct tp_image *image, const struct tp_site *site, enum tp_view view,
+                                  bool chosen) {
+    const struct tp_form *original = tp_site_original(site), *replacement = tp_site_replacement(site);
+    const struct tp_form *form = chosen ? replacement : original;
+    const uint8_t *end = chosen ? image->replacements_end : image->originals_end;
+    unsigned gap = site->length - (unsigned)form->length;
+    uint64_t padding = view == TP_VIEW_PRISTINE ? UINT64_C(0x9090909090909090) & tp_own_bytes(gap) : nop_words[gap];
+    /* In two steps, since nothing can be shifted by 64 in one. */
+    return tp_load_word(form->bytes, form->length, end) | padding << 4 * form->length << 4 * form->length;
+}
+
+/* Alternatives that are no more than a few bytes, as most are: nothing is rendered. */
+static uint32_t put_plain(const struct tp_walk *walk, const struct tp_image *image, uint32_t place,
+                          struct tp_word_edit *edit) {
+    const struct tp_site *site = &image->sites[place];
+    enum tp_view shown = tp_shown_view_of(image);
+    bool chosen = tp_alternative_is_chosen(site, walk->to);
+    edit->address = tp_site_address(site);
+    edit->old_word = plain_word(image, site, shown, tp_alternative_is_chosen(site, shown));
+    edit->new_word = plain_word(image, site, walk->to, chosen);
+    edit->own = tp_own_bytes(site->length);
+    edit->place = place;
+    edit->length = site->length;
+    edit->new_form = chosen ? TP_FORM_REPLACEMENT : TP_FORM_ORIGINAL;
+    return edit->old_word != edit->new_word;
+}
+
+static bool is_plain(const struct tp_site *site) {
+    return tp_site_kind(site) == TP_KIND_ALTERNATIVE &&
+           (site->detail & (TP_DETAIL_PLAIN | TP_DETAIL_COMPOSED)) == TP_DETAIL_PLAIN;
+}
+
+/* Branches have a target, and trampolines a key, each of their own. */
+static bool is_shared(const struct tp_site *site) {
+    return tp_site_kind(site) == TP_KIND_OP || tp_site_kind(site) == TP_KIND_STATIC_CALL;
+}
+
+static bool fits_word(const struct tp_image *image, const struct tp_site *site) {
+    return site->length <= TP_WORD && image->text_end - tp_site_address(site) >= TP_WORD;
+}
+
+/* Any site: puts its edit at the end of the run, or gives it at once if it is no word. */
+static enum tp_status walk_site(const struct tp_walk *walk, const struct tp_image *image, uint32_t place,
+                                struct tp_run *run) {
+    const struct tp_site *site = &image->sites[place];
+    struct tp_word_edit *edit = &edits[run->count];
+    if (site->detail & TP_DETAIL_NESTED)
+        return TP_OK;
+    if (fits_word(image, site) && is_plain(site)) {
+        run->count += put_plain(walk, image, place, edit);
+        return TP_OK;
+    }
+    if (!fits_word(image, site) || !is_shared(site))
+        return walk_place(walk, image, place);
+    const struct shape shape = shape_of(site);
+    struct shared *shared = shared_for(&shape);
+    if (!is_shape(&shared->shape, &shape) && !render_shared(walk, image, site, shared))
+        return walk_place(walk, image, place);
+    run->count += put_shared(shared, site, place, edit);
+    return TP_OK;
+}
+
+/*
+ * Text that is in no cache comes from memory while earlier sites are worked on; as far as the second cache, since the
+ * first has few places for what is on its way. No __builtin_prefetch: GCC 12 takes a
+ * function that does nothing else for one without effects, and leaves it out.
+ */
+static inline void fetch_ahead(const struct tp_site *sites, uint32_t place, uint32_t count) {
+    enum { AHEAD = 48 };
+    if (place + AHEAD < count)
+        __asm__ volatile("prefetcht1 %0" : : "m"(*(const uint8_t *)tp_site_address(&sites[place + AHEAD])));
+}
+
+/*
+ * Puts the edits of those sites of [first, end) whose shape has been rendered, which is nearly all of them, and lists
+ * the other sites; returns their number. Kinds come in no order that a CPU could foresee, so it counts instead of
+ * branching: what is stored behind a list's end means nothing.
+ */
+static uint32_t put_known(const struct tp_image *image, uint32_t first, uint32_t end, struct tp_run *run,
+                          uint32_t *others) {
+    const struct tp_site *const sites = image->sites;
+    const uint32_t count = image->place_count;
+    uint32_t put = 0, listed = 0;
+    for (uint32_t place = first; place < end; place++) {
+        fetch_ahead(sites, place, count);
+        const struct tp_site *site = &sites[place];
+        const struct shape shape = shape_of(site);
+        const struct shared *shared = shared_for(&shape);
+        bool known = is_shape(&shared->shape, &shape);
+        put += put_shared(shared, site, place, &edits[put]) & known;
+        others[listed] = place;
+        listed += !known;
+    }
+    run->count = put;
+    return listed;
+}
+
+static enum tp_status walk_block(const struct tp_walk *walk, const struct tp_image *image, uint32_t first,
+                                 uint32_t end) {
+    struct tp_run run = {.image = image, .edits = edits};
+    uint32_t others[RUN_MAX], count = put_known(image, first, end, &run, others);
+    for (uint32_t i = 0; i < count; i++) {
+        enum tp_status status = walk_site(walk, image, others[i], &run);
+        if (status != TP_OK)
+            return status;
+    }
+    return run.count ? walk->run(walk, &run) : TP_OK;
+}
+
+/* Sites too near to the text's end to be words: they are the last. */
+static enum tp_status walk_last(const struct tp_walk *walk, const struct tp_image *image, uint32_t first) {
+    struct tp_run none = {.image = image, .edits = edits};
+    enum tp_status status = TP_OK;
+    for (uint32_t place = first; place < image->place_count && status == TP_OK; place++)
+        status = walk_site(walk, image, place, &none);
+    return status;
+}
+
+static enum tp_status walk_all(const struct tp_walk *walk, const struct tp_image *image) {
+    uint32_t words = tp_search_sites(image, 0, image->place_count, image->text_end - TP_WORD + 1);
+    for (uint32_t first = 0, end; first < words; first = end) {
+        end = words - first < RUN_MAX ? words : first + RUN_MAX;
+        enum tp_status status = walk_block(walk, image, first, end);
+        if (status != TP_OK)
+            return status;
+    }
+    return walk_last(walk, image, words);
+}
+
+/* Entries [first, end) of the index whose detail has a flag, if one is given. */
+static enum tp_status walk_entries(const struct tp_walk *walk, const struct tp_image *image, uint32_t first,
+                                   uint32_t end, unsigned flag) {
+    struct tp_run run = {.image = image, .edits = edits};
+    for (uint32_t i = first; i < end; i++) {
         uint32_t place = image->index[i];
-        if (!is_rendered_alone(image, place))
+        if (place >= image->place_count || (image->sites[place].detail & flag) != flag)
             continue;
-        if (walk->only && !(image->sites[place].detail & TP_DETAIL_COMPOSED))
-            continue;
-        enum tp_status status = walk_place(walk, image, place);
+        enum tp_status status = walk_site(walk, image, place, &run);
+        if (status == TP_OK && run.count == RUN_MAX) {
+            status = walk->run(walk, &run);
+            run.count = 0;
+        }
         if (status != TP_OK)
             return status;
     }
-    return TP_OK;
+    return run.count ? walk->run(walk, &run) : TP_OK;
 }
 
-/* Everything that a template depends on, the cell apart. Static keys jump to a place of their own each. */
-static bool share_template(const struct tp_site *left, const struct tp_site *right) {
-    return left->length == right->length && left->kind == right->kind && left->detail == right->detail &&
-           tp_site_kind(left) != TP_KIND_STATIC_KEY;
+/* The sites of one key, and composed alternatives, which may hold some. */
+static enum tp_status walk_key(const struct tp_walk *walk, const struct tp_image *image) {
+    uint32_t first, end;
+    tp_search_group(image, walk->only, &first, &end);
+    enum tp_status status = walk_entries(walk, image, 0, image->group_start, TP_DETAIL_COMPOSED);
+    return status == TP_OK ? walk_entries(walk, image, first, end, 0) : status;
 }
 
-/* How many entries from `first` on lie in the text by themselves and share the first one's template. */
-static uint32_t count_run(const struct tp_image *image, uint32_t first, uint32_t end) {
-    const struct tp_site *head = &image->sites[image->index[first]];
-    uint32_t at = first + 1;
-    while (at < end && image->index[at] < image->place_count &&
-           share_template(head, &image->sites[image->index[at]]))
-        at++;
-    return at - first;
-}
-
-static bool templates_differ(const struct tp_run *run) {
-    return run->old_form.relative != run->new_form.relative || run->old_form.bias != run->new_form.bias ||
-           run->old_form.field != run->new_form.field ||
-           !same_bytes(run->old_form.bytes, run->new_form.bytes, run->old_form.length);
-}
-
-static enum tp_status check_run_reach(const struct tp_run *run, const struct tp_site *first,
-                                      const struct tp_site *last) {
-    enum tp_status status = tp_check_reach(&run->new_form, first, tp_site_address(first));
-    return status == TP_OK ? tp_check_reach(&run->new_form, last, tp_site_address(last)) : status;
-}
-
-/* Sites of one key: entries [first, end) of the index, by address. What reaches from both ends reaches between. */
-static enum tp_status walk_group(const struct tp_walk *walk, const struct tp_image *image,
-                                 const struct tp_key *key, uint32_t first, uint32_t end) {
-    for (uint32_t at = first, count; at < end; at += count) {
-        const struct tp_site *site = &image->sites[image->index[at]];
-        count = 1;
-        if (!is_rendered_alone(image, image->index[at]))
-            continue;
-        count = count_run(image, at, end);
-        struct tp_run run = {.image = image, .key = tp_key_name(key)};
-        tp_render_template(site, key, tp_shown_view_of(image), &run.old_form);
-        tp_render_template(site, key, walk->to, &run.new_form);
-        if (!templates_differ(&run))
-            continue;
-        enum tp_status status = check_run_reach(&run, site, &image->sites[image->index[at + count - 1]]);
-        if (status == TP_OK)
-            status = walk->run(walk, &run, &image->index[at], count);
-        if (status != TP_OK)
-            return status;
+static void prepare(void) {
+    for (unsigned i = 0; i < SHARED; i++)
+        shared_forms[i].shape = (struct shape){0, 0};
+    for (unsigned length = 1; length <= TP_WORD; length++) {
+        uint8_t bytes[TP_WORD];
+        tp_fill_nops(bytes, length, TP_NOP_LONGEST_MIN);
+        nop_words[length] = tp_load_word(bytes, length, bytes + TP_WORD);
     }
-    return TP_OK;
-}
-
-static enum tp_status walk_groups(const struct tp_walk *walk, const struct tp_image *image) {
-    uint32_t total = image->place_count + image->template_count;
-    for (uint32_t first = image->group_start, end; first < total; first = end) {
-        const struct tp_key *key = tp_site_key(&image->sites[image->index[first]]);
-        tp_search_group(image, key, &first, &end);
-        enum tp_status status = walk_group(walk, image, key, first, end);
-        if (status != TP_OK)
-            return status;
-    }
-    return TP_OK;
 }
 
 enum tp_status tp_walk_image(const struct tp_walk *walk, const struct tp_image *image) {
-    enum tp_status status = walk_places(walk, image);
-    if (status != TP_OK)
-        return status;
-    if (!walk->only)
-        return walk_groups(walk, image);
-    uint32_t first, end;
-    tp_search_group(image, walk->only, &first, &end);
-    return walk_group(walk, image, walk->only, first, end);
+    prepare();
+    return walk->only ? walk_key(walk, image) : walk_all(walk, image);
 }

@@ -3,9 +3,10 @@
  * Going over everything that a change of state touches: the one walk behind apply, revert, update and plan.
  *
  * How it works
- *   First the places that have no key of their own (alternatives, lock prefixes), each rendered twice and given as an
- *   edit; then the keys' sites, in runs of one key and one shape, given as templates. What would not change is left
- *   out. Sites that lie in an alternative come with it.
+ *   It goes through the records in order of address, so that memory is read in one direction, which CPUs foresee. What
+ *   fits into a word is given in runs: sites of one key and shape share two templates, plain alternatives are no more
+ *   than their bytes. All other places are rendered twice, as they are and as they shall be, and given as edits one by
+ *   one. What would not change is left out. Sites that lie in an alternative come with it.
  */
 #ifndef TP_API_WALK_H
 #define TP_API_WALK_H
@@ -21,9 +22,8 @@ struct tp_walk {
     void *argument;
     enum tp_status (*edit)(const struct tp_walk *, const struct tp_image *, uint32_t place, const struct tp_edit *,
                            uint8_t new_form);
-    enum tp_status (*run)(const struct tp_walk *, const struct tp_run *, const uint32_t *entries, uint32_t count);
+    enum tp_status (*run)(const struct tp_walk *, const struct tp_run *);
 };
-
 
 TP_MUST_CHECK enum tp_status tp_walk_image(const struct tp_walk *walk, const struct tp_image *image);
 

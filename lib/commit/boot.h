@@ -3,8 +3,8 @@
  * The boot writer: edits -> text, on one CPU.
  *
  * How it works
- *   An edit is an address, the bytes that stand there and those that shall. A run is many edits that two templates
- *   describe. Each is first checked, against the text; when a whole pass has been checked it is written, through a
+ *   An edit is an address, the bytes that stand there and those that shall. A run is many edits of up to 8 bytes, as
+ *   words. Each is first checked, against the text; when a whole pass has been checked it is written, through a
  *   writable alias of the text, and read back where it will be executed.
  *
  *   1. check     compare the text with the old bytes; the first difference ends the pass, nothing has been written
@@ -39,21 +39,28 @@ struct tp_writer {
     uint64_t cr0;     /* to be put back; 0 if it was not touched */
 };
 
-/*
- * Sites of one key and shape: entries [first, …) of an image's index, as many as share `shape` and the cell.
- */
-struct tp_run {
-    const struct tp_image *image;
-    const char *key;
-    struct tp_template old_form, new_form;
+/* A site of up to 8 bytes, as a word that lies wholly in the text. */
+struct tp_word_edit {
+    uintptr_t address;
+    uint64_t old_word, new_word; /* 0 in the bytes that are not the site's */
+    uint64_t own;                /* all ones in those that are */
+    uint32_t place;
+    uint8_t length;
+    uint8_t new_form; /* enum tp_form_kind */
 };
 
-/* One site of a run as an edit; both buffers have room for TP_TEMPLATE_MAX bytes. */
-struct tp_edit tp_run_edit(const struct tp_run *run, uint32_t entry, uint8_t *old_bytes, uint8_t *new_bytes);
+struct tp_run {
+    const struct tp_image *image;
+    const struct tp_word_edit *edits;
+    uint32_t count;
+};
+
+/* The run's edit `at`, in bytes; both buffers have room for TP_WORD of them. */
+struct tp_edit tp_run_edit(const struct tp_run *run, uint32_t at, uint8_t *old_bytes, uint8_t *new_bytes);
 
 /* Step 1 needs no writer. */
 TP_MUST_CHECK enum tp_status tp_check_edit(const struct tp_edit *edit);
-TP_MUST_CHECK enum tp_status tp_check_run(const struct tp_run *run, const uint32_t *entries, uint32_t count);
+TP_MUST_CHECK enum tp_status tp_check_run(const struct tp_run *run);
 
 /* Whether the text can be written at all: TP_OK, TP_ERR_PORT_HOOK_MISSING. */
 TP_MUST_CHECK enum tp_status tp_can_open_writer(void);
@@ -66,7 +73,6 @@ void tp_close_writer(struct tp_writer *writer);
 TP_MUST_CHECK enum tp_status tp_write_edit(const struct tp_writer *writer, const struct tp_edit *edit);
 /* Puts the old bytes back if the new ones have been written, as far as the port lets it. */
 void tp_undo_edit(const struct tp_writer *writer, const struct tp_edit *edit);
-TP_MUST_CHECK enum tp_status tp_write_run(const struct tp_writer *writer, const struct tp_run *run,
-                                          const uint32_t *entries, uint32_t count);
+TP_MUST_CHECK enum tp_status tp_write_run(const struct tp_writer *writer, const struct tp_run *run);
 
 #endif

@@ -45,4 +45,45 @@ static inline void tp_place_template(const struct tp_template *form, uintptr_t a
         out[form->field + i] = (uint8_t)(value >> 8 * i);
 }
 
+/* Most sites fit into one word, whose first byte is the lowest. */
+enum { TP_WORD = 8 };
+typedef uint64_t tp_word __attribute__((aligned(1), may_alias));
+
+/* The bytes of a word that a site or a form of `length` owns. */
+static inline uint64_t tp_own_bytes(unsigned length) {
+    return length >= TP_WORD ? UINT64_MAX : (UINT64_C(1) << 8 * length) - 1;
+}
+
+/* `length` bytes as a word; one load if a whole word lies before `end`, and nothing behind `end` is touched. */
+static inline uint64_t tp_load_word(const uint8_t *bytes, unsigned length, const uint8_t *end) {
+    if (end - bytes >= TP_WORD)
+        return *(const tp_word *)bytes & tp_own_bytes(length);
+    uint64_t word = 0;
+    for (unsigned i = 0; i < length && i < TP_WORD; i++)
+        word |= (uint64_t)bytes[i] << 8 * i;
+    return word;
+}
+
+/* A template of up to 8 bytes, for many sites: placing it takes no branch. */
+struct tp_word_template {
+    uint64_t bytes;
+    uint64_t bias;
+    uint64_t field; /* all ones in its width if there is a field, else 0 */
+    unsigned shift; /* of the field */
+};
+
+static inline struct tp_word_template tp_to_word(const struct tp_template *form) {
+    struct tp_word_template word = {.bytes = tp_load_word(form->bytes, form->length, form->bytes + TP_TEMPLATE_MAX),
+                                    .bias = form->bias};
+    if (form->relative) {
+        word.field = form->is_short ? UINT8_MAX : UINT32_MAX;
+        word.shift = 8u * form->field;
+    }
+    return word;
+}
+
+static inline uint64_t tp_place_word(const struct tp_word_template *form, uintptr_t address) {
+    return form->bytes | ((form->bias - address) & form->field) << form->shift;
+}
+
 #endif
