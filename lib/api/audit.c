@@ -87,7 +87,7 @@ static enum tp_status plan_run(const struct tp_walk *walk, const struct tp_run *
     uint8_t old_bytes[TP_WORD], new_bytes[TP_WORD];
     for (uint32_t i = 0; i < run->count; i++) {
         const struct tp_edit edit = tp_run_edit(run, i, old_bytes, new_bytes);
-        enum tp_status status = plan_edit(walk, run->image, run->edits[i].place, &edit, run->edits[i].new_form);
+        enum tp_status status = plan_edit(walk, run->image, run->edits[i].place, &edit, run->edits[i].forms->new_kind);
         if (status != TP_OK)
             return status;
     }

@@ -16,16 +16,15 @@ struct shape {
 /* What sites of one shape hold, rendered once. */
 struct shared {
     struct shape shape;
-    uint64_t own;
-    struct tp_word_template old_form, new_form;
-    uint8_t new_kind; /* enum tp_form_kind */
-    bool changes;     /* the forms differ */
+    bool changes; /* the forms differ */
+    struct tp_word_forms forms;
 };
 
 /* Static, as a boot stack is too small. One walk at a time: textpatch/engine.h allows one caller at a time. */
 enum { SHARED = 64, RUN_MAX = 32 };
 static struct shared shared_forms[SHARED];
 static struct tp_word_edit edits[RUN_MAX];
+static struct tp_word_forms plain_forms[RUN_MAX]; /* each of the edit with the same number */
 /* One NOP in a word, by its length. */
 static uint64_t nop_words[TP_WORD + 1];
 
@@ -75,27 +74,14 @@ static bool render_shared(const struct tp_walk *walk, const struct tp_image *ima
     if (!tp_template_reaches(&new_form, image->text_start) || !tp_template_reaches(&new_form, image->text_end))
         return false;
     shared->shape = shape_of(site);
-    shared->own = tp_own_bytes(site->length);
-    shared->old_form = tp_to_word(&old_form);
-    shared->new_form = tp_to_word(&new_form);
-    shared->new_kind = new_form.form;
+    shared->forms = (struct tp_word_forms){.old_form = tp_to_word(&old_form),
+                                           .new_form = tp_to_word(&new_form),
+                                           .own = tp_own_bytes(site->length),
+                                           .length = site->length,
+                                           .new_kind = new_form.form};
     shared->changes = old_form.relative != new_form.relative || old_form.bias != new_form.bias ||
                       old_form.field != new_form.field || !same_bytes(old_form.bytes, new_form.bytes, site->length);
     return true;
-}
-
-/* Makes the edit of a site in any case; returns how many edits there are to be made: 1, or 0. */
-static inline uint32_t put_shared(const struct shared *shared, const struct tp_site *site, uint32_t place,
-                                  struct tp_word_edit *edit) {
-    uintptr_t address = tp_site_address(site);
-    edit->address = address;
-    edit->old_word = tp_place_word(&shared->old_form, address);
-    edit->new_word = tp_place_word(&shared->new_form, address);
-    edit->own = shared->own;
-    edit->place = place;
-    edit->length = site->length;
-    edit->new_form = shared->new_kind;
-    return shared->changes;
 }
 
 /* A plain alternative's form in a view, with its padding. */
@@ -110,20 +96,19 @@ static inline uint64_t plain_word(const struct tp_image *image, const struct tp_
     return tp_load_word(form->bytes, form->length, end) | padding << 4 * form->length << 4 * form->length;
 }
 
-/* Alternatives that are no more than a few bytes, as most are: nothing is rendered. */
-static uint32_t put_plain(const struct tp_walk *walk, const struct tp_image *image, uint32_t place,
-                          struct tp_word_edit *edit) {
-    const struct tp_site *site = &image->sites[place];
+/* Alternatives that are no more than a few bytes, as most are: nothing is rendered. Whether the forms differ. */
+static bool make_plain(const struct tp_walk *walk, const struct tp_image *image, const struct tp_site *site,
+                       struct tp_word_forms *forms) {
     enum tp_view shown = tp_shown_view_of(image);
     bool chosen = tp_alternative_is_chosen(site, walk->to);
-    edit->address = tp_site_address(site);
-    edit->old_word = plain_word(image, site, shown, tp_alternative_is_chosen(site, shown));
-    edit->new_word = plain_word(image, site, walk->to, chosen);
-    edit->own = tp_own_bytes(site->length);
-    edit->place = place;
-    edit->length = site->length;
-    edit->new_form = chosen ? TP_FORM_REPLACEMENT : TP_FORM_ORIGINAL;
-    return edit->old_word != edit->new_word;
+    uint64_t old_word = plain_word(image, site, shown, tp_alternative_is_chosen(site, shown));
+    uint64_t new_word = plain_word(image, site, walk->to, chosen);
+    *forms = (struct tp_word_forms){.old_form = {.bytes = old_word},
+                                    .new_form = {.bytes = new_word},
+                                    .own = tp_own_bytes(site->length),
+                                    .length = site->length,
+                                    .new_kind = chosen ? TP_FORM_REPLACEMENT : TP_FORM_ORIGINAL};
+    return old_word != new_word;
 }
 
 static bool is_plain(const struct tp_site *site) {
@@ -140,30 +125,54 @@ static bool fits_word(const struct tp_image *image, const struct tp_site *site) 
     return site->length <= TP_WORD && image->text_end - tp_site_address(site) >= TP_WORD;
 }
 
+static enum tp_status give_run(const struct tp_walk *walk, struct tp_run *run) {
+    enum tp_status status = run->count ? walk->run(walk, run) : TP_OK;
+    run->count = 0;
+    return status;
+}
+
+static inline void put_edit(struct tp_run *run, const struct tp_site *site, uint32_t place,
+                            const struct tp_word_forms *forms, bool changes) {
+    edits[run->count] = (struct tp_word_edit){tp_site_address(site), forms, place};
+    run->count += changes;
+}
+
+/* An op call or a static call. What has been put so far may refer to the forms whose place is taken here. */
+static enum tp_status walk_shared(const struct tp_walk *walk, const struct tp_image *image, uint32_t place,
+                                  struct tp_run *run) {
+    const struct tp_site *site = &image->sites[place];
+    const struct shape shape = shape_of(site);
+    struct shared *shared = shared_for(&shape);
+    if (!is_shape(&shared->shape, &shape)) {
+        enum tp_status status = give_run(walk, run);
+        if (status != TP_OK)
+            return status;
+        if (!render_shared(walk, image, site, shared))
+            return walk_place(walk, image, place);
+    }
+    put_edit(run, site, place, &shared->forms, shared->changes);
+    return TP_OK;
+}
+
 /* Any site: puts its edit at the end of the run, or gives it at once if it is no word. */
 static enum tp_status walk_site(const struct tp_walk *walk, const struct tp_image *image, uint32_t place,
                                 struct tp_run *run) {
     const struct tp_site *site = &image->sites[place];
-    struct tp_word_edit *edit = &edits[run->count];
+    struct tp_word_forms *forms = &plain_forms[run->count];
     if (site->detail & TP_DETAIL_NESTED)
         return TP_OK;
-    if (fits_word(image, site) && is_plain(site)) {
-        run->count += put_plain(walk, image, place, edit);
-        return TP_OK;
-    }
-    if (!fits_word(image, site) || !is_shared(site))
+    if (!fits_word(image, site))
         return walk_place(walk, image, place);
-    const struct shape shape = shape_of(site);
-    struct shared *shared = shared_for(&shape);
-    if (!is_shape(&shared->shape, &shape) && !render_shared(walk, image, site, shared))
+    if (is_shared(site))
+        return walk_shared(walk, image, place, run);
+    if (!is_plain(site))
         return walk_place(walk, image, place);
-    run->count += put_shared(shared, site, place, edit);
+    put_edit(run, site, place, forms, make_plain(walk, image, site, forms));
     return TP_OK;
 }
 
 /*
- * Text that is in no cache comes from memory while earlier sites are worked on; as far as the second cache, since the
- * first has few places for what is on its way. No __builtin_prefetch: GCC 12 takes a
+ * Text that is in no cache comes from memory while earlier sites are worked on. No __builtin_prefetch: GCC 12 takes a
  * function that does nothing else for one without effects, and leaves it out.
  */
 static inline void fetch_ahead(const struct tp_site *sites, uint32_t place, uint32_t count) {
@@ -181,18 +190,17 @@ static uint32_t put_known(const struct tp_image *image, uint32_t first, uint32_t
                           uint32_t *others) {
     const struct tp_site *const sites = image->sites;
     const uint32_t count = image->place_count;
-    uint32_t put = 0, listed = 0;
+    uint32_t listed = 0;
     for (uint32_t place = first; place < end; place++) {
         fetch_ahead(sites, place, count);
         const struct tp_site *site = &sites[place];
         const struct shape shape = shape_of(site);
         const struct shared *shared = shared_for(&shape);
         bool known = is_shape(&shared->shape, &shape);
-        put += put_shared(shared, site, place, &edits[put]) & known;
+        put_edit(run, site, place, &shared->forms, shared->changes & known);
         others[listed] = place;
         listed += !known;
     }
-    run->count = put;
     return listed;
 }
 
@@ -205,7 +213,7 @@ static enum tp_status walk_block(const struct tp_walk *walk, const struct tp_ima
         if (status != TP_OK)
             return status;
     }
-    return run.count ? walk->run(walk, &run) : TP_OK;
+    return give_run(walk, &run);
 }
 
 /* Sites too near to the text's end to be words: they are the last. */
@@ -237,14 +245,12 @@ static enum tp_status walk_entries(const struct tp_walk *walk, const struct tp_i
         if (place >= image->place_count || (image->sites[place].detail & flag) != flag)
             continue;
         enum tp_status status = walk_site(walk, image, place, &run);
-        if (status == TP_OK && run.count == RUN_MAX) {
-            status = walk->run(walk, &run);
-            run.count = 0;
-        }
+        if (status == TP_OK && run.count == RUN_MAX)
+            status = give_run(walk, &run);
         if (status != TP_OK)
             return status;
     }
-    return run.count ? walk->run(walk, &run) : TP_OK;
+    return give_run(walk, &run);
 }
 
 /* The sites of one key, and composed alternatives, which may hold some. */

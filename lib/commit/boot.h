@@ -39,14 +39,19 @@ struct tp_writer {
     uint64_t cr0;     /* to be put back; 0 if it was not touched */
 };
 
-/* A site of up to 8 bytes, as a word that lies wholly in the text. */
+/* What sites of up to 8 bytes hold and shall hold. */
+struct tp_word_forms {
+    struct tp_word_template old_form, new_form;
+    uint64_t own; /* all ones in the site's bytes */
+    uint8_t length;
+    uint8_t new_kind; /* enum tp_form_kind */
+};
+
+/* One of them; a whole word at its address lies in the text. */
 struct tp_word_edit {
     uintptr_t address;
-    uint64_t old_word, new_word; /* 0 in the bytes that are not the site's */
-    uint64_t own;                /* all ones in those that are */
+    const struct tp_word_forms *forms;
     uint32_t place;
-    uint8_t length;
-    uint8_t new_form; /* enum tp_form_kind */
 };
 
 struct tp_run {
