@@ -36,6 +36,7 @@
  *     its copy differ in length, or that a form is longer than 255 bytes.
  *   - `feature` is a #define or a literal, not an enum's name: the assembler has to know it.
  *   - All forms must leave the stack pointer as they found it.
+ *   - A form that ends in a call is padded in front, so that the call returns to the site's end.
  *   - The padding of an unpatched original is one-byte NOPs; any applied form is padded with the longest NOPs.
  *   - With -fPIE, symbols named in the text of a form must be hidden (textpatch/hidden.h).
  */

@@ -260,3 +260,11 @@ bool tp_insn_may_be_padded(const struct tp_insn *insn, unsigned padding) {
         return false;
     return padding + insn->length <= TP_INSN_LONGEST;
 }
+
+bool tp_insn_ends_in_call(const uint8_t *bytes, unsigned length, struct tp_insn *last) {
+    last->kind = TP_INSN_OTHER;
+    for (unsigned at = 0; at < length; at += last->length)
+        if (tp_insn_decode(bytes + at, bytes + length, last) != TP_OK)
+            return false;
+    return last->kind == TP_INSN_CALL_RELATIVE || last->kind == TP_INSN_CALL_INDIRECT;
+}

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "../render/render.h"
 
-#include "../report.h"
 #include "../render/alternative.h"
 #include "../render/kinds.h"
+#include "../report.h"
 #include "../site/search.h"
 #include "../site/site.h"
 
@@ -53,11 +53,11 @@ enum { DEPTH_MAX = 16 };
 static enum tp_status render_at(struct rendering *rendering, uint32_t at, uintptr_t address, uint8_t *bytes);
 
 /*
- * Renders the sites [first, end) that begin before `stop` on top of what stands in `bytes`, which is for `address`
- * and was assembled for `origin`. A site that lies in another of them is left to that one.
+ * Renders the sites [first, end) that begin before `stop` on top of what stands in `bytes`, which is for
+ * `address` and was assembled for `origin`. A site that lies in another of them is left to that one.
  */
-static enum tp_status render_nested(struct rendering *rendering, uint32_t first, uint32_t end, uintptr_t origin,
-                                    uintptr_t stop, uintptr_t address, uint8_t *bytes) {
+static enum tp_status render_nested(struct rendering *rendering, uint32_t first, uint32_t end,
+                                    uintptr_t origin, uintptr_t stop, uintptr_t address, uint8_t *bytes) {
     uintptr_t done = origin;
     for (uint32_t at = first; at < end; at++) {
         const struct tp_site *site = &rendering->image->sites[at];
@@ -70,7 +70,8 @@ static enum tp_status render_nested(struct rendering *rendering, uint32_t first,
             return tp_fail(&(struct tp_error){
                 .status = TP_ERR_NESTED_TOO_DEEP, .site = start, .length = site->length, .value = address});
         rendering->depth++;
-        enum tp_status status = render_at(rendering, at, address + (start - origin), bytes + (start - origin));
+        enum tp_status status =
+            render_at(rendering, at, address + (start - origin), bytes + (start - origin));
         rendering->depth--;
         if (status != TP_OK)
             return status;
@@ -79,18 +80,22 @@ static enum tp_status render_nested(struct rendering *rendering, uint32_t first,
     return TP_OK;
 }
 
+static bool begins_before(const struct tp_image *image, uint32_t at, uint32_t end, uintptr_t stop) {
+    return at < end && tp_site_address(&image->sites[at]) < stop;
+}
+
 static enum tp_status render_replacement(struct rendering *rendering, const struct tp_site *site,
                                          uintptr_t address, uint8_t *bytes) {
     const struct tp_image *image = rendering->image;
     const struct tp_form *form = tp_site_replacement(site);
-    uintptr_t origin = (uintptr_t)form->bytes;
-    enum tp_status status = tp_render_form(site, form, rendering->view, address, bytes);
-    rendering->form = TP_FORM_REPLACEMENT;
-    if (status != TP_OK || !(site->detail & TP_DETAIL_COMPOSED))
-        return status;
-    uint32_t end = image->place_count + image->template_count;
-    uint32_t first = tp_search_sites(image, image->place_count, end, origin);
-    status = render_nested(rendering, first, end, origin, origin + form->length, address, bytes);
+    uintptr_t origin = (uintptr_t)form->bytes, stop = origin + form->length;
+    uint32_t end = image->place_count + image->template_count, first = end;
+    if (site->detail & TP_DETAIL_COMPOSED)
+        first = tp_search_sites(image, image->place_count, end, origin);
+    bool holds_sites = begins_before(image, first, end, stop);
+    enum tp_status status = tp_render_form(site, form, holds_sites, rendering->view, address, bytes);
+    if (status == TP_OK && holds_sites)
+        status = render_nested(rendering, first, end, origin, stop, address, bytes);
     rendering->form = TP_FORM_REPLACEMENT;
     return status;
 }
@@ -99,14 +104,16 @@ static enum tp_status render_original(struct rendering *rendering, uint32_t at, 
                                       uint8_t *bytes) {
     const struct tp_image *image = rendering->image;
     const struct tp_site *site = &image->sites[at];
-    enum tp_status status = tp_render_form(site, tp_site_original(site), rendering->view, address, bytes);
-    rendering->form = TP_FORM_ORIGINAL;
-    if (status != TP_OK || !(site->detail & TP_DETAIL_COMPOSED))
-        return status;
     uint32_t end = at < image->place_count ? image->place_count : image->place_count + image->template_count;
+    bool holds_sites = begins_before(image, at + 1, end, tp_site_end(site));
+    enum tp_status status =
+        tp_render_form(site, tp_site_original(site), holds_sites, rendering->view, address, bytes);
+    rendering->form = TP_FORM_ORIGINAL;
+    if (status != TP_OK || !holds_sites)
+        return status;
     status = render_nested(rendering, at + 1, end, tp_site_address(site), tp_site_end(site), address, bytes);
     const struct tp_site *inner = &image->sites[at + 1];
-    if (at + 1 == end || tp_site_address(inner) != tp_site_address(site) || inner->length != site->length)
+    if (tp_site_address(inner) != tp_site_address(site) || inner->length != site->length)
         rendering->form = TP_FORM_ORIGINAL;
     return status;
 }

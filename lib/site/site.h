@@ -15,7 +15,7 @@ enum {
     TP_DETAIL_FEATURE = 0x01ff,
     TP_DETAIL_NESTED = 0x0400,   /* lies in the site of an alternative, which renders it */
     TP_DETAIL_COMPOSED = 0x0800, /* an alternative that has nested sites, in its site or in its replacement */
-    TP_DETAIL_PLAIN = 0x1000,    /* an alternative whose forms hold no operand that would change when moved */
+    TP_DETAIL_PLAIN = 0x1000,    /* an alternative whose forms stand in the site as they are, and then padding */
     TP_DETAIL_LIBRARY = 0x7c00,
 };
 

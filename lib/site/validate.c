@@ -54,7 +54,10 @@ TP_COLD static enum tp_status validate_alternative(const struct tp_image *image,
     status = tp_needs_relocation(replacement->bytes, replacement->length, &moves_replacement);
     if (status != TP_OK)
         return refuse(image, site, status, (uintptr_t)replacement);
-    if (!moves_original && !moves_replacement)
+    struct tp_insn last;
+    bool calls = tp_insn_ends_in_call(original->bytes, original->length, &last) ||
+                 tp_insn_ends_in_call(replacement->bytes, replacement->length, &last);
+    if (!moves_original && !moves_replacement && !calls)
         site->detail |= TP_DETAIL_PLAIN;
     return TP_OK;
 }

@@ -27,7 +27,7 @@ static void set_features(unsigned bits) {
 
 static void choices(void **state) {
     (void)state;
-    static const char *const forms[] = {"6:call [slot]", "2:xor eax, eax; 4:nop", "5:call work; 1:nop",
+    static const char *const forms[] = {"6:call [slot]", "2:xor eax, eax; 4:nop", "6:call work",
                                         "3:mov rax, rdi; 3:nop"};
     for (unsigned count = 1; count <= 3; count++) {
         struct world *world = start_library();
@@ -133,12 +133,14 @@ static void relocated(void **state) {
         struct code code;
         const char *text;
     } rows[] = {
-        {CALL_TO(WORK), "5:call work; 5:nop"},
+        {CALL_TO(WORK), "10:call work"},
         {CODE_TO("\xe9\0\0\0\0", 1, 5, WORK), "5:jmp work; 5:nop"},
         {CODE_TO("\x0f\x85\0\0\0\0", 2, 6, WORK), "6:jnz work; 4:nop"},
         {CODE_TO("\x48\x8b\x05\0\0\0\0", 3, 7, WORK), "7:mov rax, [work]; 3:nop"},
         {CODE_TO("\xc6\x05\0\0\0\0\x07", 2, 7, WORK), "7:mov byte ptr [work], 0x07; 3:nop"},
-        {CODE_TO("\xff\x15\0\0\0\0", 2, 6, WORK), "6:call [work]; 4:nop"},
+        {CODE_TO("\xff\x15\0\0\0\0", 2, 6, WORK), "10:call [work]"},
+        /* a call at the end, behind others: padding in front, so that it returns to the site's end */
+        {CODE_TO("\xf8\xe8\0\0\0\0", 2, 6, OTHER), "4:nop; 1:clc; 5:call other"},
         {CODE_TO("\x50\xe8\0\0\0\0\x58", 2, 6, OTHER), "1:push rax; 5:call other; 1:pop rax; 3:nop"},
         {CODE_TO("\xf0\xff\x05\0\0\0\0", 3, 7, OTHER), "7:lock inc [other]; 3:nop"},
         {CODE("\xb8\x90\x90\x90\x90"), "5:mov eax, 0x90909090; 5:nop"}, /* bug 11: an operand is no padding */
@@ -214,7 +216,7 @@ static void in_original(void **state) {
     check_render(world, site, TP_VIEW_WANTED, TP_FORM_ORIGINAL,
                  "1:push rdi; 6:nop; 3:inc [rdi]; 3:clac; 1:pop rdi");
     set_features(3);
-    check_render(world, site, TP_VIEW_WANTED, TP_FORM_REPLACEMENT, "5:call work; 9:nop");
+    check_render(world, site, TP_VIEW_WANTED, TP_FORM_REPLACEMENT, "14:call work");
     stop_library();
 }
 
@@ -263,7 +265,7 @@ static void shared_place(void **state) {
     check_render(world, site, TP_VIEW_PRISTINE, TP_FORM_ORIGINAL, "6:call [slot]");
     check_render(world, site, TP_VIEW_WANTED, TP_FORM_DIRECT, "6:call other");
     set_features(1);
-    check_render(world, site, TP_VIEW_WANTED, TP_FORM_REPLACEMENT, "5:call work; 1:nop");
+    check_render(world, site, TP_VIEW_WANTED, TP_FORM_REPLACEMENT, "6:call work");
     /* Bug 9: back again, and the call is still that of the slot. */
     assert_int_equal(tp_apply(), TP_OK);
     set_features(0);
@@ -286,7 +288,7 @@ static void shared_start(void **state) {
     set_features(0);
     check_render(world, site, TP_VIEW_WANTED, TP_FORM_ORIGINAL, "6:call other; 1:pop rax; 2:nop");
     set_features(1);
-    check_render(world, site, TP_VIEW_WANTED, TP_FORM_REPLACEMENT, "5:call work; 4:nop");
+    check_render(world, site, TP_VIEW_WANTED, TP_FORM_REPLACEMENT, "9:call work");
     stop_library();
 }
 
@@ -317,9 +319,9 @@ static void wrong_is_noticed(void **state) {
     uintptr_t site = put_alternative(world, 8, CODE("\xfa"), &choice, 1);
     use_image(world);
     set_features(1);
-    assert_true(renders_as(world, site, TP_VIEW_WANTED, "5:call work; 3:nop"));
-    assert_false(renders_as(world, site, TP_VIEW_WANTED, "5:call other; 3:nop"));
-    assert_false(renders_as(world, site, TP_VIEW_WANTED, "5:call work; 1:nop; 1:nop; 1:nop"));
+    assert_true(renders_as(world, site, TP_VIEW_WANTED, "8:call work"));
+    assert_false(renders_as(world, site, TP_VIEW_WANTED, "8:call other"));
+    assert_false(renders_as(world, site, TP_VIEW_WANTED, "5:call work; 3:nop"));
     assert_false(renders_as(world, site, TP_VIEW_WANTED, "1:cli; 7:nop"));
     stop_library();
 }
