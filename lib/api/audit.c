@@ -5,6 +5,7 @@
 #include <textpatch/engine.h>
 
 #include "../api/walk.h"
+#include "../insn/bytes.h"
 #include "../render/render.h"
 #include "../report.h"
 #include "../site/site.h"
@@ -27,19 +28,12 @@ TP_COLD static void keep_first(struct audit *audit, const struct tp_difference *
     tp_show_bytes(error, difference->found, difference->expected);
 }
 
-static bool text_differs(const uint8_t *text, const uint8_t *expected, unsigned length) {
-    for (unsigned i = 0; i < length; i++)
-        if (text[i] != expected[i])
-            return true;
-    return false;
-}
-
 static enum tp_status audit_place(struct audit *audit, const struct tp_image *image, uint32_t place) {
     uint8_t expected[TP_SITE_LENGTH_MAX], form;
     struct tp_difference difference = {.found = (const uint8_t *)tp_site_address(&image->sites[place]),
                                        .expected = expected};
     enum tp_status status = tp_render(image, place, tp_shown_view_of(image), expected, &form);
-    if (status != TP_OK || !text_differs(difference.found, expected, image->sites[place].length))
+    if (status != TP_OK || !tp_bytes_differ(difference.found, expected, image->sites[place].length))
         return status;
     tp_fill_info(image, place, &difference.site);
     keep_first(audit, &difference);

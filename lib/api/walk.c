@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "walk.h"
 
+#include "../insn/bytes.h"
 #include "../insn/encode.h"
 #include "../render/alternative.h"
 #include "../render/render.h"
@@ -28,13 +29,6 @@ static struct tp_word_forms plain_forms[RUN_MAX]; /* each of the edit with the s
 /* One NOP in a word, by its length. */
 static uint64_t nop_words[TP_WORD + 1];
 
-static bool same_bytes(const uint8_t *left, const uint8_t *right, unsigned length) {
-    for (unsigned i = 0; i < length; i++)
-        if (left[i] != right[i])
-            return false;
-    return true;
-}
-
 /* The general way: a place with all that lies in it. */
 static enum tp_status walk_place(const struct tp_walk *walk, const struct tp_image *image, uint32_t place) {
     uint8_t old_bytes[TP_SITE_LENGTH_MAX], new_bytes[TP_SITE_LENGTH_MAX], old_form, new_form;
@@ -42,7 +36,7 @@ static enum tp_status walk_place(const struct tp_walk *walk, const struct tp_ima
     enum tp_status status = tp_render(image, place, tp_shown_view_of(image), old_bytes, &old_form);
     if (status == TP_OK)
         status = tp_render(image, place, walk->to, new_bytes, &new_form);
-    if (status != TP_OK || same_bytes(old_bytes, new_bytes, site->length))
+    if (status != TP_OK || !tp_bytes_differ(old_bytes, new_bytes, site->length))
         return status;
     const char *key = tp_site_has_key(site) ? tp_key_name(tp_site_key(site)) : NULL;
     const struct tp_edit edit = {tp_site_address(site), old_bytes, new_bytes, site->length, key};
@@ -80,7 +74,7 @@ static bool render_shared(const struct tp_walk *walk, const struct tp_image *ima
                                            .length = site->length,
                                            .new_kind = new_form.form};
     shared->changes = old_form.relative != new_form.relative || old_form.bias != new_form.bias ||
-                      old_form.field != new_form.field || !same_bytes(old_form.bytes, new_form.bytes, site->length);
+                      old_form.field != new_form.field || tp_bytes_differ(old_form.bytes, new_form.bytes, site->length);
     return true;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../commit/boot.h"
 
+#include "../insn/bytes.h"
 #include "../port.h"
 #include "../report.h"
 #include "../serialize.h"
@@ -20,16 +21,9 @@ TP_COLD static enum tp_status refuse_bytes(enum tp_status status, const struct t
     return tp_fail(&error);
 }
 
-static bool differs(const uint8_t *left, const uint8_t *right, unsigned length) {
-    for (unsigned i = 0; i < length; i++)
-        if (left[i] != right[i])
-            return true;
-    return false;
-}
-
 enum tp_status tp_check_edit(const struct tp_edit *edit) {
     const uint8_t *text = (const uint8_t *)edit->address;
-    if (differs(text, edit->old_bytes, edit->length))
+    if (tp_bytes_differ(text, edit->old_bytes, edit->length))
         return refuse_bytes(TP_ERR_UNEXPECTED_BYTES, edit, text, edit->old_bytes);
     return TP_OK;
 }
@@ -37,7 +31,7 @@ enum tp_status tp_check_edit(const struct tp_edit *edit) {
 void tp_undo_edit(const struct tp_writer *writer, const struct tp_edit *edit) {
     const struct tp_edit back = {edit->address, edit->new_bytes, edit->old_bytes, edit->length, edit->key};
     /* Nothing more can be done about a port that refuses this as well; the caller has an error to report already. */
-    if (!differs((const uint8_t *)edit->address, edit->new_bytes, edit->length))
+    if (!tp_bytes_differ((const uint8_t *)edit->address, edit->new_bytes, edit->length))
         (void)!tp_write_edit(writer, &back);
 }
 
@@ -90,7 +84,7 @@ enum tp_status tp_write_edit(const struct tp_writer *writer, const struct tp_edi
         tp_port()->unmap_text(alias, edit->length);
     }
     const uint8_t *text = (const uint8_t *)edit->address;
-    if (differs(text, edit->new_bytes, edit->length))
+    if (tp_bytes_differ(text, edit->new_bytes, edit->length))
         return refuse_bytes(TP_ERR_READ_BACK, edit, text, edit->new_bytes);
     return TP_OK;
 }
