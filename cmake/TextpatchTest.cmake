@@ -10,7 +10,8 @@ function(textpatch_add_test name seconds)
     set_tests_properties(${name} PROPERTIES TIMEOUT ${seconds} SKIP_RETURN_CODE ${TEXTPATCH_SKIPPED})
 endfunction()
 
-# textpatch_add_suites(KERNEL WORLD SUITES…): one test for each suite that the kernel is to run in that world
+# textpatch_add_suites(KERNEL WORLD SUITES…): one test for each suite that the kernel is to run in that world; `all`
+# stands for all of them in one boot
 function(textpatch_add_suites kernel world)
     foreach(suite IN LISTS ARGN)
         textpatch_add_test(kernel.${world}.${suite} 150

@@ -28,11 +28,20 @@ struct local_apic {
 	uint32_t flags;
 } __attribute__((packed));
 
+/* 5.2.12.12 */
+struct local_x2apic {
+	uint8_t type, length;
+	uint16_t reserved;
+	uint32_t apic_id, flags;
+} __attribute__((packed));
+
 enum {
 	ROOT_POINTER_LENGTH = 20,     /* what its checksum covers */
 	MADT_ENTRIES = 8,             /* behind address and flags */
 	MADT_LOCAL_APIC = 0,
+	MADT_LOCAL_X2APIC = 9,        /* under Xen of small ids, too */
 	MADT_ENABLED = 1,
+	NO_APIC_ID = 0xff,            /* all CPUs, as a destination */
 	BIOS_START = 0xe0000, BIOS_END = 0x100000,
 	EBDA_SEGMENT = 0x40e, EBDA_LENGTH = 1024,
 };
@@ -123,6 +132,21 @@ static const struct table *find_table(const char *signature)
 	return NULL;
 }
 
+/* Returns NO_APIC_ID for other entries, unusable CPUs and ids that only x2APIC mode
+ * could address. */
+static uint32_t apic_id_of(const uint8_t *entry)
+{
+	const struct local_apic *apic = (const void *)entry;
+	const struct local_x2apic *x2apic = (const void *)entry;
+
+	if (apic->type == MADT_LOCAL_APIC && (apic->flags & MADT_ENABLED) != 0)
+		return apic->apic_id;
+	if (x2apic->type == MADT_LOCAL_X2APIC && (x2apic->flags & MADT_ENABLED) != 0 &&
+	    x2apic->apic_id < NO_APIC_ID)
+		return x2apic->apic_id;
+	return NO_APIC_ID;
+}
+
 unsigned list_apic_ids(uint8_t *ids, unsigned most)
 {
 	const struct table *madt = find_table("APIC");
@@ -134,10 +158,10 @@ unsigned list_apic_ids(uint8_t *ids, unsigned most)
 	here = madt->contents + MADT_ENTRIES;
 	end = (const uint8_t *)madt + madt->length;
 	while (here + 2 <= end && here[1] >= 2 && count < most) {
-		const struct local_apic *entry = (const void *)here;
+		uint32_t id = apic_id_of(here);
 
-		if (entry->type == MADT_LOCAL_APIC && (entry->flags & MADT_ENABLED) != 0)
-			ids[count++] = entry->apic_id;
+		if (id != NO_APIC_ID)
+			ids[count++] = (uint8_t)id;
 		here += here[1];
 	}
 	return count;

@@ -83,10 +83,21 @@ void end_apic_interrupt(void)
 }
 
 /* Writing the count starts it (SDM 11.5.4). */
-void start_apic_timer(uint32_t count, bool interrupts)
+void start_apic_timer(uint32_t count, enum apic_timer kind)
 {
+	static const uint32_t modes[] = {
+		[APIC_TIMER_SILENT] = APIC_MASKED,
+		[APIC_TIMER_ONCE] = 0,
+		[APIC_TIMER_REPEATED] = APIC_PERIODIC,
+	};
+
 	write_apic(APIC_TIMER_DIVIDE, APIC_DIVIDE_BY_1);
-	write_apic(APIC_TIMER, VECTOR_CPU_TIMER | (interrupts ? APIC_PERIODIC : APIC_MASKED));
+	write_apic(APIC_TIMER, VECTOR_CPU_TIMER | modes[kind]);
+	write_apic(APIC_TIMER_START, count);
+}
+
+void restart_apic_timer(uint32_t count)
+{
 	write_apic(APIC_TIMER_START, count);
 }
 

@@ -23,8 +23,13 @@ void send_apic_command(uint8_t destination, uint32_t command);
 bool apic_has_requested(unsigned vector);
 void end_apic_interrupt(void);
 
-/* Counts down from `count`, again and again if it interrupts. */
-void start_apic_timer(uint32_t count, bool interrupts);
+enum apic_timer { APIC_TIMER_SILENT, APIC_TIMER_ONCE, APIC_TIMER_REPEATED };
+
+/* Counts down from `count`; then it is silent, or interrupts, or does so again and
+ * again. */
+void start_apic_timer(uint32_t count, enum apic_timer kind);
+/* As it was started; for the next single shot. */
+void restart_apic_timer(uint32_t count);
 void stop_apic_timer(void);
 uint32_t read_apic_timer(void);
 

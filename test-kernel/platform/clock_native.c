@@ -2,7 +2,8 @@
 /*
  * The time stamp counter and the local APIC's timer, measured against channel 2
  * of the PIT, which nothing else uses (Intel 8254 data sheet; port 0x61: its gate
- * and the loudspeaker's).
+ * and the loudspeaker's). Where the speed of the time stamp counter is known, there
+ * may be no PIT: the timer is then measured against that counter.
  */
 #include "apic.h"
 #include "native.h"
@@ -20,7 +21,8 @@ enum {
 
 	MEASUREMENTS = 3,
 	MEASURED_TICKS = PIT_HERTZ / 333,
-	MEASURED_READS = 200000,    /* there may be no PIT, as in a Xen PVH domain */
+	KNOWN_MEASUREMENTS_A_SECOND = 100,    /* a read may take a tenth of a millisecond */
+	MEASURED_READS = 200000,    /* there may be no PIT */
 	NANOSECONDS = 1000000000,
 	ASSUMED_HERTZ = 1000000000,
 };
@@ -30,6 +32,8 @@ struct speed {
 };
 
 static struct speed speed;
+static uint64_t known_time_stamp_hertz;
+static uint32_t single_shots[MAXIMUM_CPUS];    /* counts; 0: none is wanted */
 static uint64_t nanoseconds_scale;    /* per time stamp tick, with 32 binary places */
 
 static uint64_t read_time_stamp(void)
@@ -79,7 +83,7 @@ static struct speed measure_speed(void)
 	struct speed measured;
 	uint16_t ticks;
 
-	start_apic_timer(UINT32_MAX, false);
+	start_apic_timer(UINT32_MAX, APIC_TIMER_SILENT);
 	start_countdown();
 	ticks = pass_ticks();
 	measured.apic = UINT32_MAX - read_apic_timer();
@@ -92,10 +96,59 @@ static struct speed measure_speed(void)
 	return measured;
 }
 
+/* The time stamp counter is read outside what the timer counts, and Xen may keep a
+ * CPU waiting whose timer then waits, too: it seems slower, never faster. */
+static uint64_t measure_known_apic(void)
+{
+	uint64_t start, passed;
+	uint32_t first, ticks;
+
+	start_apic_timer(UINT32_MAX, APIC_TIMER_SILENT);
+	start = read_time_stamp();
+	first = read_apic_timer();
+	while (read_time_stamp() - start < known_time_stamp_hertz / KNOWN_MEASUREMENTS_A_SECOND)
+		pause_briefly();
+	ticks = first - read_apic_timer();
+	passed = read_time_stamp() - start;
+	stop_apic_timer();
+	return ticks * known_time_stamp_hertz / passed;
+}
+
 static void keep_slower(uint64_t *kept, uint64_t measured)
 {
 	if (*kept == 0 || measured < *kept)
 		*kept = measured;
+}
+
+static struct speed measure_both(void)
+{
+	struct speed slowest = { 0, 0 };
+
+	for (unsigned i = 0; i < MEASUREMENTS; i++) {
+		struct speed measured = measure_speed();
+
+		keep_slower(&slowest.time_stamp, measured.time_stamp);
+		keep_slower(&slowest.apic, measured.apic);
+	}
+	return slowest;
+}
+
+static struct speed measure_against_known(void)
+{
+	struct speed fastest = { known_time_stamp_hertz, 1 };
+
+	for (unsigned i = 0; i < MEASUREMENTS; i++) {
+		uint64_t measured = measure_known_apic();
+
+		if (measured > fastest.apic)
+			fastest.apic = measured;
+	}
+	return fastest;
+}
+
+void know_time_stamp_speed(uint64_t hertz)
+{
+	known_time_stamp_hertz = hertz;
 }
 
 /* First asked by start_cpus() or on the only CPU: no two do it at once. */
@@ -103,12 +156,7 @@ static void measure_once(void)
 {
 	if (nanoseconds_scale != 0)
 		return;
-	for (unsigned i = 0; i < MEASUREMENTS; i++) {
-		struct speed measured = measure_speed();
-
-		keep_slower(&speed.time_stamp, measured.time_stamp);
-		keep_slower(&speed.apic, measured.apic);
-	}
+	speed = known_time_stamp_hertz ? measure_against_known() : measure_both();
 	nanoseconds_scale = ((uint64_t)NANOSECONDS << 32) / speed.time_stamp;
 }
 
@@ -121,10 +169,28 @@ uint64_t native_nanoseconds(void)
 void start_native_cpu_timer(unsigned hertz)
 {
 	measure_once();
-	start_apic_timer((uint32_t)(speed.apic / hertz), true);
+	start_apic_timer((uint32_t)(speed.apic / hertz), APIC_TIMER_REPEATED);
+}
+
+void start_native_single_shots(unsigned hertz)
+{
+	uint32_t *shot = &single_shots[this_cpu()->index];
+
+	measure_once();
+	*shot = (uint32_t)(speed.apic / hertz);
+	start_apic_timer(*shot, APIC_TIMER_ONCE);
+}
+
+void end_native_cpu_tick(void)
+{
+	uint32_t shot = single_shots[this_cpu()->index];
+
+	if (shot != 0)
+		restart_apic_timer(shot);
 }
 
 void stop_native_cpu_timer(void)
 {
+	single_shots[this_cpu()->index] = 0;
 	stop_apic_timer();
 }

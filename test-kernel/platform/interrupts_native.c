@@ -64,6 +64,7 @@ static bool handle_cpu_tick(struct pt_regs *regs)
 {
 	end_apic_interrupt();
 	count_timer_tick(regs);
+	end_native_cpu_tick();
 	return true;
 }
 

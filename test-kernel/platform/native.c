@@ -62,9 +62,16 @@ static const char *find_command_line(uint32_t protocol, uint32_t information)
 	}
 }
 
+static void choose_backend(void)
+{
+	const struct backend *pvh = find_pvh_backend();
+
+	backend = pvh ? pvh : &native_backend;
+}
+
 void start_native(uint32_t protocol, uint32_t information)
 {
-	backend = &native_backend;
+	choose_backend();
 	set_up_serial();
 	set_up_gates();
 	load_descriptors(&cpus[0]);
@@ -81,7 +88,7 @@ static void exit_native(int status)
 {
 	static const char bochs_shutdown[] = "Shutdown";
 
-	write_port32(PORT_EXIT, status == 0 ? EXIT_SUCCESS_VALUE : EXIT_FAILURE_VALUE);
+	tell_exit_port(status);
 	for (const char *letter = bochs_shutdown; *letter; letter++)
 		write_port8(0x8900, (uint8_t)*letter);
 	for (;;)

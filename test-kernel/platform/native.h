@@ -14,6 +14,9 @@ static inline void *physical_pointer(uint64_t physical)
 
 _Noreturn void start_native(uint32_t protocol, uint32_t information);
 
+/* The native backend but for the devices that Xen keeps; NULL: no Xen is there. */
+const struct backend *find_pvh_backend(void);
+
 void set_up_serial(void);
 void write_serial(const char *text, size_t length);
 
@@ -39,10 +42,17 @@ void set_up_native_timer(void);
 void start_native_timer(unsigned hertz);
 void stop_native_timer(void);
 
-/* Their first use takes 10 ms. */
+/* Told by who runs the machine, before the first use of what follows: it isn't
+ * measured then. 0: not told. */
+void know_time_stamp_speed(uint64_t hertz);
+/* Their first use takes 10 ms, or 30. */
 uint64_t native_nanoseconds(void);
 void start_native_cpu_timer(unsigned hertz);
+/* The same of single shots: each tick is followed by that much time for others. */
+void start_native_single_shots(unsigned hertz);
 void stop_native_cpu_timer(void);
+/* The last that a tick does. */
+void end_native_cpu_tick(void);
 
 unsigned find_native_cpus(void);
 void start_native_cpu(struct cpu *cpu);

@@ -3,9 +3,10 @@
  * What a suite of the test kernel stands on: one interface, two worlds.
  *
  * The same ELF is started natively (PVH note or multiboot2) or by Xen as a PV
- * domain. The entry code sets `world` and the per-CPU base before any C runs,
- * then the platform readies the console, exceptions, paging and interrupts and
- * calls kernel_main() with interrupts masked, on a stack of 64 KiB.
+ * domain. Where Xen starts it as its PVH dom0 it is in the native world, too, but
+ * for some devices (xen_pvh.c). The entry code sets `world` and the per-CPU base
+ * before any C runs, then the platform readies the console, exceptions, paging and
+ * interrupts and calls kernel_main() with interrupts masked, on a stack of 64 KiB.
  *
  * Everything here behaves alike in both worlds unless its comment says
  * otherwise. Nothing here starts another CPU: smp.h does.
@@ -108,7 +109,7 @@ bool interrupts_are_masked(void);
 void wait_for_interrupt(void);
 
 /* A periodic tick on CPU 0, 19 to 1000 Hz: the PIT, or the same as smp.h's
- * start_cpu_timer() under Xen. timer_ticks counts the ticks of all CPUs. */
+ * start_cpu_timer() under Xen, PV or PVH. timer_ticks counts the ticks of all CPUs. */
 void start_timer(unsigned hertz);
 void stop_timer(void);
 extern volatile uint64_t timer_ticks;

@@ -35,6 +35,18 @@ static inline void write_msr_native(uint32_t msr, uint64_t value)
 			 : "memory");
 }
 
+struct cpuid {
+	uint32_t eax, ebx, ecx, edx;
+};
+
+static inline struct cpuid read_cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	struct cpuid out;
+	__asm__ volatile("cpuid" : "=a"(out.eax), "=b"(out.ebx), "=c"(out.ecx), "=d"(out.edx)
+			 : "a"(leaf), "c"(subleaf));
+	return out;
+}
+
 static inline void pause_briefly(void)
 {
 	__asm__ volatile("pause" : : : "memory");

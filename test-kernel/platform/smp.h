@@ -97,7 +97,8 @@ uint64_t nmi_count(unsigned cpu);
 extern interrupt_hook nmi_hook;
 
 /* A periodic tick on the CPU that calls (work, or call_on_others()), 1 to
- * 10,000 Hz: the local APIC's timer, or a virtual CPU's single shots. Counts in
+ * 10,000 Hz: the local APIC's timer, or a virtual CPU's single shots. As
+ * Xen's PVH dom0 it is slower than asked by what each tick takes. Counts in
  * cpu_ticks() and timer_ticks and calls timer_hook. */
 void start_cpu_timer(unsigned hertz);
 void stop_cpu_timer(void);

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What suites call, handed to the world they run in. */
 #include "backend.h"
+#include "ports.h"
+
+enum { PORT_EXIT = 0xf4 };
+enum { EXIT_SUCCESS_VALUE = 0x10, EXIT_FAILURE_VALUE = 0x01 };
 
 enum world world;
 const struct backend *backend;
@@ -19,6 +23,11 @@ void enter_kernel_main(void)
 	set_up_smp();
 	kernel_main(kept_command_line());
 	panic("kernel_main returned");
+}
+
+void tell_exit_port(int status)
+{
+	write_port32(PORT_EXIT, status == 0 ? EXIT_SUCCESS_VALUE : EXIT_FAILURE_VALUE);
 }
 
 void exit_kernel(int status)

@@ -1,25 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* The Xen PV world: start, console, exit. */
+/* The Xen PV world: start and exit. */
 #include "xen_backend.h"
-#include "ports.h"
-
-static void write_xen_console(const char *text, size_t length)
-{
-	hypercall3(__HYPERVISOR_console_io, CONSOLEIO_write, length, (unsigned long)text);
-}
+#include "xen_domain.h"
 
 /* Dom0 may have any port once its IOPL allows it, so the status can be real. */
 static void exit_xen(int status)
 {
 	struct physdev_set_iopl privilege = { .iopl = 1 };
-	struct sched_shutdown shutdown = {
-		.reason = status == 0 ? SHUTDOWN_poweroff : SHUTDOWN_crash,
-	};
 
 	if (hypercall2(__HYPERVISOR_physdev_op, PHYSDEVOP_set_iopl,
 		       (unsigned long)&privilege) == 0)
-		write_port32(PORT_EXIT, status == 0 ? EXIT_SUCCESS_VALUE : EXIT_FAILURE_VALUE);
-	hypercall2(__HYPERVISOR_sched_op, SCHEDOP_shutdown, (unsigned long)&shutdown);
+		tell_exit_port(status);
+	shut_down_xen_domain(status);
 }
 
 void start_xen(const struct start_info *information)

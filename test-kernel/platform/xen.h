@@ -2,7 +2,8 @@
 /*
  * Hypercalls, on Xen's public headers (MIT). Arguments go in rdi, rsi, rdx, r10,
  * r8; the result comes in rax; rcx and r11 are lost to syscall
- * (xen/arch-x86/xen-x86_64.h). Callable in the Xen PV world only.
+ * (xen/arch-x86/xen-x86_64.h). Callable where Xen has filled the page: in a PV
+ * domain, and in a PVH domain that asked for it.
  */
 #ifndef PLATFORM_XEN_H
 #define PLATFORM_XEN_H
@@ -21,7 +22,8 @@
 #include <xen/vcpu.h>
 #include <xen/version.h>
 
-/* Filled by Xen while it loads the image; 32 bytes for each hypercall. */
+/* 32 bytes for each hypercall; filled while a PV domain's image is loaded, or by
+ * xen_pvh.c. */
 extern const uint8_t hypercall_page[4096];
 
 static inline long hypercall5(unsigned number, unsigned long first, unsigned long second,
