@@ -77,7 +77,10 @@ TP_COLD void tp_format_error(const struct tp_error *error, char *out, size_t siz
         put_decimal(&text, error->length);
         put_string(&text, " bytes)");
     }
-    if (error->value) {
+    if (error->status == TP_ERR_CPU_SILENT) {
+        put_string(&text, ", CPU ");
+        put_decimal(&text, (int64_t)error->value);
+    } else if (error->value) {
         put_string(&text, ", value 0x");
         put_hex(&text, error->value, 1);
     }

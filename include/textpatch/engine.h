@@ -76,6 +76,9 @@ struct tp_image {
     uint32_t template_count; /* then records of sites inside replacements */
     uint32_t group_start;    /* first entry of the index that belongs to a key */
     bool applied;
+    bool fresh;              /* added while other CPUs run, which can't have executed it */
+    uintptr_t edit_start, edit_end; /* of a live pass: the stretch that it writes, and its alias */
+    uint8_t *alias;
 };
 
 /* What a site holds, or is about to. */
@@ -160,7 +163,7 @@ TP_MUST_CHECK enum tp_status tp_image_remove(struct tp_image *image);
 /*
  * Brings every site of every image to the wanted state.
  * Context: see above. Statuses: TP_OK; TP_ERR_NOT_INITIALIZED; TP_ERR_EMPTY_TABLE if no image was added;
- * TP_ERR_LIVE_WRITER_NEEDED; TP_ERR_PORT_HOOK_MISSING; TP_ERR_OUT_OF_REACH; TP_ERR_UNEXPECTED_BYTES;
+ * TP_ERR_CPUS_RUNNING; TP_ERR_PORT_HOOK_MISSING; TP_ERR_OUT_OF_REACH; TP_ERR_UNEXPECTED_BYTES;
  * TP_ERR_NESTED_TOO_DEEP where a replacement holds itself. With all of
  * these nothing was changed. TP_ERR_MAP_FAILED, TP_ERR_READ_BACK: what was written has been put back (status.h).
  */
@@ -198,7 +201,7 @@ TP_MUST_CHECK enum tp_status tp_key_add(void *cell, int64_t change);
  */
 TP_MUST_CHECK enum tp_status tp_set_cpu_count(unsigned count);
 /*
- * From here on other CPUs execute the text: calls that write answer TP_ERR_LIVE_WRITER_NEEDED.
+ * From here on other CPUs execute the text: calls that write answer TP_ERR_CPUS_RUNNING.
  * Context: as tp_set_cpu_count(). Statuses: TP_OK, TP_ERR_NOT_INITIALIZED; TP_ERR_NOT_APPLIED if the text has been
  * applied for one CPU, so that lock prefixes are missing from it.
  */
@@ -252,7 +255,7 @@ void tp_format_error(const struct tp_error *error, char *text, size_t size);
 /*
  * Ends the library's use: forgets images, state and port, so that tp_init() may be called again. Text stays as it is;
  * an image that is to be added again needs its pristine text: tp_revert() first.
- * Context: as tp_image_remove(). Statuses: TP_OK, TP_ERR_NOT_INITIALIZED, TP_ERR_LIVE_WRITER_NEEDED while
+ * Context: as tp_image_remove(). Statuses: TP_OK, TP_ERR_NOT_INITIALIZED, TP_ERR_CPUS_RUNNING while
  * tp_cpus_running(true) holds.
  */
 TP_MUST_CHECK enum tp_status tp_finish(void);

@@ -98,7 +98,7 @@ struct tp_key {
     int32_t name;      /* NUL-terminated, for messages */
     uint16_t kind;     /* TP_KEY_KIND_… */
     uint16_t reserved; /* 0 */
-    uint32_t scratch;  /* the library's */
+    uint32_t noted;    /* the library's: 1 while a pass under way sets the cell */
     uint64_t applied;  /* the library's: the value that the text shows */
     uint64_t wanted;   /* the library's: the value that a pass under way reads, latched once */
 };

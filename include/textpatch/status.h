@@ -14,7 +14,8 @@
  * Edge cases
  *   A status other than TP_OK means that the text and the state are as before the call. TP_ERR_MAP_FAILED and
  *   TP_ERR_READ_BACK come from the middle of writing: what had been written is put back. Should the port refuse that
- *   too, tp_audit() names the sites that could not be.
+ *   too, tp_audit() names the sites that could not be. TP_ERR_CPU_SILENT and TP_ERR_CPU_BUSY leave a batch in the
+ *   middle, which is safe and can be gone on with: see textpatch/live.h.
  */
 #ifndef TEXTPATCH_STATUS_H
 #define TEXTPATCH_STATUS_H
@@ -35,11 +36,17 @@ enum tp_status {
     TP_ERR_IMAGE_UNKNOWN,       /* an image that was never added, or was removed */
     TP_ERR_IMAGE_IN_USE,        /* another image's sites depend on this one's keys or call into its text */
     TP_ERR_IMAGE_OVERLAP,       /* two images claim the same text */
-    TP_ERR_LIVE_WRITER_NEEDED,  /* more than one CPU runs: the boot writer must not be used */
+    TP_ERR_CPUS_RUNNING,        /* not while other CPUs run the text */
+    TP_ERR_WRONG_CONTEXT,       /* the port says that this context may not wait */
+    TP_ERR_BATCH_OPEN,          /* this caller has a batch open */
+    TP_ERR_NO_BATCH,            /* this caller has none */
+    TP_ERR_BATCH_STUCK,         /* text is half patched: tp_batch_resume() is the only way on */
     /* The kernel's side. */
     TP_ERR_BAD_ARGUMENT,
     TP_ERR_PORT_HOOK_MISSING, /* tp_last_error()->hook names it */
     TP_ERR_MAP_FAILED,        /* the port gave no writable alias */
+    TP_ERR_CPU_SILENT,        /* a CPU did not answer in time: tp_last_error()->value is its number */
+    TP_ERR_CPU_BUSY,          /* a CPU was found inside a site at every try */
     /* The tables. */
     TP_ERR_EMPTY_TABLE,          /* no record at all: most likely a linker script without the fragment's KEEP */
     TP_ERR_RECORD_VERSION,       /* records emitted by headers of another version */
@@ -58,6 +65,7 @@ enum tp_status {
     TP_ERR_TRUNCATED_INSN, /* the bytes end inside an instruction */
     TP_ERR_BAD_INSN,       /* no instruction, or longer than 15 bytes */
     TP_ERR_OUT_OF_REACH,   /* a target farther away than the operand holds */
+    TP_ERR_CLASS_IMPOSSIBLE, /* the site can't be changed while CPUs run, or not by the class that was asked for */
     /* The text. */
     TP_ERR_UNEXPECTED_BYTES, /* the text is not what the records say: nothing was written */
     TP_ERR_READ_BACK,        /* the text did not take what was written */

@@ -4,7 +4,7 @@
  */
 #include <textpatch/engine.h>
 
-#include "../api/walk.h"
+#include "../api/pass.h"
 #include "../insn/bytes.h"
 #include "../render/render.h"
 #include "../report.h"
@@ -42,20 +42,23 @@ static enum tp_status audit_place(struct audit *audit, const struct tp_image *im
     return TP_OK;
 }
 
-enum tp_status tp_audit(void (*visit)(const struct tp_difference *, void *), void *argument) {
-    struct audit audit = {.visit = visit, .argument = argument};
-    if (!tp_registry.initialized)
-        return tp_fail_with(TP_ERR_NOT_INITIALIZED);
+static enum tp_status audit_all(struct audit *audit) {
     for (const struct tp_image *image = tp_registry.images; image; image = image->next) {
         for (uint32_t place = 0; place < image->place_count; place++) {
             if (image->sites[place].detail & TP_DETAIL_NESTED)
                 continue;
-            enum tp_status status = audit_place(&audit, image, place);
+            enum tp_status status = audit_place(audit, image, place);
             if (status != TP_OK)
                 return status;
         }
     }
-    return audit.first.status == TP_OK ? TP_OK : tp_fail(&audit.first);
+    return audit->first.status == TP_OK ? TP_OK : tp_fail(&audit->first);
+}
+
+enum tp_status tp_audit(void (*visit)(const struct tp_difference *, void *), void *argument) {
+    struct audit audit = {.visit = visit, .argument = argument};
+    enum tp_status status = tp_enter_to_read();
+    return status == TP_OK ? tp_finish_call(audit_all(&audit)) : status;
 }
 
 struct plan {
@@ -88,21 +91,23 @@ static enum tp_status plan_run(const struct tp_walk *walk, const struct tp_run *
     return TP_OK;
 }
 
-enum tp_status tp_plan(bool (*visit)(const struct tp_edit_info *, void *), void *argument) {
-    struct plan plan = {visit, argument, false};
-    const struct tp_walk walk = {
-        .to = TP_VIEW_WANTED, .argument = &plan, .edit = plan_edit, .run = plan_run};
-    if (!tp_registry.initialized)
-        return tp_fail_with(TP_ERR_NOT_INITIALIZED);
-    if (!visit)
-        return tp_fail_with(TP_ERR_BAD_ARGUMENT);
+static enum tp_status plan_all(struct plan *plan) {
+    const struct tp_walk walk = {.to = TP_VIEW_WANTED, .argument = plan, .edit = plan_edit, .run = plan_run};
     if (!tp_registry.images)
         return tp_fail_with(TP_ERR_EMPTY_TABLE);
     tp_latch_state();
     for (const struct tp_image *image = tp_registry.images; image; image = image->next) {
         enum tp_status status = tp_walk_image(&walk, image);
-        if (status != TP_OK || plan.ended)
+        if (status != TP_OK || plan->ended)
             return status;
     }
     return TP_OK;
+}
+
+enum tp_status tp_plan(bool (*visit)(const struct tp_edit_info *, void *), void *argument) {
+    struct plan plan = {visit, argument, false};
+    enum tp_status status = tp_enter_to_read();
+    if (status != TP_OK)
+        return status;
+    return tp_finish_call(visit ? plan_all(&plan) : tp_fail_with(TP_ERR_BAD_ARGUMENT));
 }

@@ -2,8 +2,9 @@
 /*
  * Images: adding, which validates all before it links the image in, and removing.
  */
-#include <textpatch/engine.h>
+#include <textpatch/live.h>
 
+#include "../api/pass.h"
 #include "../report.h"
 #include "../site/order.h"
 #include "../site/registry.h"
@@ -149,25 +150,37 @@ TP_COLD static enum tp_status prepare(struct tp_image *image) {
     return status;
 }
 
-TP_COLD enum tp_status tp_image_add(struct tp_image *image) {
-    if (!tp_registry.initialized)
-        return tp_fail_with(TP_ERR_NOT_INITIALIZED);
-    if (!is_sane(image))
-        return tp_fail_with(TP_ERR_BAD_ARGUMENT);
-    if (image->site_count == 0)
-        return fail_image(image, TP_ERR_EMPTY_TABLE);
+/* #BP handlers of other CPUs may walk the list: an image is whole before it is in it. */
+static void put_last(struct tp_image *image) {
+    struct tp_image **last = &tp_registry.images;
+    while (*last)
+        last = &(*last)->next;
+    __atomic_store_n(last, image, __ATOMIC_RELEASE); /* partner: the loads of the handler, which depend on it */
+}
+
+TP_COLD static enum tp_status add_image(struct tp_image *image) {
     enum tp_status status = prepare(image);
     if (status != TP_OK)
         return status;
     if (text_points_into(image))
         return fail_image(image, TP_ERR_IMAGE_IN_USE);
     image->applied = false;
+    image->fresh = tp_registry.others_run;
+    image->alias = NULL;
     image->next = NULL;
-    struct tp_image **last = &tp_registry.images;
-    while (*last)
-        last = &(*last)->next;
-    *last = image;
+    put_last(image);
     return TP_OK;
+}
+
+TP_COLD enum tp_status tp_image_add(struct tp_image *image) {
+    enum tp_status status = tp_enter();
+    if (status != TP_OK)
+        return status;
+    if (!is_sane(image))
+        return tp_finish_call(tp_fail_with(TP_ERR_BAD_ARGUMENT));
+    if (image->site_count == 0)
+        return tp_finish_call(fail_image(image, TP_ERR_EMPTY_TABLE));
+    return tp_finish_call(add_image(image));
 }
 
 static bool owns_key(const struct tp_image *image, const struct tp_key *key) {
@@ -182,9 +195,16 @@ TP_COLD static bool depends_on(const struct tp_image *image, const struct tp_ima
     return false;
 }
 
-TP_COLD enum tp_status tp_image_remove(struct tp_image *image) {
-    if (!tp_registry.initialized)
-        return tp_fail_with(TP_ERR_NOT_INITIALIZED);
+/* Once all CPUs have answered, no #BP handler that began before still looks at the image. */
+TP_COLD static enum tp_status unlink_image(struct tp_image **link, struct tp_image *image) {
+    __atomic_store_n(link, image->next, __ATOMIC_RELEASE);
+    enum tp_status status = tp_sync_cpus();
+    if (status != TP_OK)
+        __atomic_store_n(link, image, __ATOMIC_RELEASE);
+    return status;
+}
+
+TP_COLD static enum tp_status remove_image(struct tp_image *image) {
     struct tp_image **link = &tp_registry.images;
     while (*link && *link != image)
         link = &(*link)->next;
@@ -195,6 +215,10 @@ TP_COLD enum tp_status tp_image_remove(struct tp_image *image) {
             return fail_image(image, TP_ERR_IMAGE_IN_USE);
     if (text_points_into(image) || cell_points_into(image))
         return fail_image(image, TP_ERR_IMAGE_IN_USE);
-    *link = image->next;
-    return TP_OK;
+    return unlink_image(link, image);
+}
+
+TP_COLD enum tp_status tp_image_remove(struct tp_image *image) {
+    enum tp_status status = tp_enter();
+    return status == TP_OK ? tp_finish_call(remove_image(image)) : status;
 }

@@ -126,7 +126,7 @@ static enum tp_status give_run(const struct tp_walk *walk, struct tp_run *run) {
 }
 
 static inline void put_edit(struct tp_run *run, const struct tp_site *site, uint32_t place,
-                            const struct tp_word_forms *forms, bool changes) {
+                            struct tp_word_forms *forms, bool changes) {
     edits[run->count] = (struct tp_word_edit){tp_site_address(site), forms, place};
     run->count += changes;
 }
@@ -189,7 +189,7 @@ static uint32_t put_known(const struct tp_image *image, uint32_t first, uint32_t
         fetch_ahead(sites, place, count);
         const struct tp_site *site = &sites[place];
         const struct shape shape = shape_of(site);
-        const struct shared *shared = shared_for(&shape);
+        struct shared *shared = shared_for(&shape);
         bool known = is_shape(&shared->shape, &shape);
         put_edit(run, site, place, &shared->forms, shared->changes & known);
         others[listed] = place;
@@ -247,12 +247,22 @@ static enum tp_status walk_entries(const struct tp_walk *walk, const struct tp_i
     return give_run(walk, &run);
 }
 
-/* The sites of one key, and composed alternatives, which may hold some. */
-static enum tp_status walk_key(const struct tp_walk *walk, const struct tp_image *image) {
+static enum tp_status walk_group(const struct tp_walk *walk, const struct tp_image *image, const struct tp_key *key) {
     uint32_t first, end;
-    tp_search_group(image, walk->only, &first, &end);
+    tp_search_group(image, key, &first, &end);
+    return walk_entries(walk, image, first, end, 0);
+}
+
+/* The sites of keys that change, and composed alternatives, which may hold some. */
+static enum tp_status walk_keys(const struct tp_walk *walk, const struct tp_image *image) {
     enum tp_status status = walk_entries(walk, image, 0, image->group_start, TP_DETAIL_COMPOSED);
-    return status == TP_OK ? walk_entries(walk, image, first, end, 0) : status;
+    for (const struct tp_image *owner = tp_registry.images; owner; owner = owner->next) {
+        const struct tp_key *const end = owner->keys + owner->key_count;
+        for (const struct tp_key *key = owner->keys; key < end && status == TP_OK; key++)
+            if (key->wanted != key->applied)
+                status = walk_group(walk, image, key);
+    }
+    return status;
 }
 
 static void prepare(void) {
@@ -267,5 +277,5 @@ static void prepare(void) {
 
 enum tp_status tp_walk_image(const struct tp_walk *walk, const struct tp_image *image) {
     prepare();
-    return walk->only ? walk_key(walk, image) : walk_all(walk, image);
+    return walk->keyed ? walk_keys(walk, image) : walk_all(walk, image);
 }

@@ -17,8 +17,9 @@
 /* What a walk does with what it finds. A status other than TP_OK ends it. */
 struct tp_walk {
     enum tp_view to;
-    bool reverting;  /* every image goes to its pristine form */
-    const struct tp_key *only; /* just the sites of this key; NULL: all */
+    bool reverting;    /* every image goes to its pristine form */
+    bool applied_only; /* leaves images out that have not been applied */
+    bool keyed;        /* just the sites of keys whose wanted value is not the applied one */
     void *argument;
     enum tp_status (*edit)(const struct tp_walk *, const struct tp_image *, uint32_t place, const struct tp_edit *,
                            uint8_t new_form);

@@ -45,12 +45,15 @@ struct tp_word_forms {
     uint64_t own; /* all ones in the site's bytes */
     uint8_t length;
     uint8_t new_kind; /* enum tp_form_kind */
+    /* The live writer's: enum tp_class by address % 8, once it has looked. */
+    bool classified;
+    uint8_t classes[TP_WORD];
 };
 
 /* One of them; a whole word at its address lies in the text. */
 struct tp_word_edit {
     uintptr_t address;
-    const struct tp_word_forms *forms;
+    struct tp_word_forms *forms;
     uint32_t place;
 };
 

@@ -6,6 +6,7 @@
 #define TP_RENDER_KINDS_H
 
 #include "../render/render.h"
+#include "../site/site.h"
 
 void tp_render_op(const struct tp_site *site, const struct tp_key *key, enum tp_view view,
                   struct tp_template *out);
@@ -20,6 +21,11 @@ void tp_render_lock_prefix(enum tp_view view, struct tp_template *out);
 /* The value of a key in a view; not for TP_VIEW_PRISTINE. */
 static inline uint64_t tp_key_value(const struct tp_key *key, enum tp_view view) {
     return view == TP_VIEW_APPLIED ? key->applied : key->wanted;
+}
+
+/* Whether a call is as it was linked, in the view or in all of them. */
+static inline bool tp_shows_pristine(const struct tp_site *site, enum tp_view view) {
+    return view == TP_VIEW_PRISTINE || (site->detail & TP_DETAIL_STAYS);
 }
 
 /* The longest NOP that the CPUs of this machine decode in one go. */

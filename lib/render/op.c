@@ -11,8 +11,9 @@
 void tp_render_op(const struct tp_site *site, const struct tp_key *key, enum tp_view view,
                   struct tp_template *out) {
     unsigned branch = tp_site_branch(site);
-    uintptr_t function = view == TP_VIEW_PRISTINE ? 0 : tp_key_value(key, view);
-    if (view == TP_VIEW_PRISTINE)
+    bool pristine = tp_shows_pristine(site, view);
+    uintptr_t function = pristine ? 0 : tp_key_value(key, view);
+    if (pristine)
         tp_put_indirect(out, branch, tp_site_cell(site));
     else if (function == 0)
         tp_put_trap(out);

@@ -41,7 +41,7 @@ static void put_jcc(struct tp_template *out, unsigned condition, uintptr_t targe
 void tp_render_static_call(const struct tp_site *site, const struct tp_key *key, enum tp_view view,
                            struct tp_template *out) {
     unsigned branch = tp_site_branch(site);
-    bool pristine = view == TP_VIEW_PRISTINE;
+    bool pristine = tp_shows_pristine(site, view);
     uint64_t target = pristine ? tp_relative(&site->form) : tp_key_value(key, view);
     bool none = !pristine && is_none(target);
     if (branch >= TP_BRANCH_JCC)

@@ -13,8 +13,19 @@ const struct tp_state *tp_state_of(enum tp_view view) {
 void tp_latch_state(void) {
     tp_registry.latched = tp_registry.wanted;
     for (struct tp_image *image = tp_registry.images; image; image = image->next)
-        for (uint32_t i = 0; i < image->key_count; i++)
+        for (uint32_t i = 0; i < image->key_count; i++) {
             image->keys[i].wanted = tp_key_read(&image->keys[i]);
+            image->keys[i].noted = 0;
+        }
+}
+
+void tp_latch_applied(void) {
+    tp_registry.latched = tp_registry.applied;
+    for (struct tp_image *image = tp_registry.images; image; image = image->next)
+        for (uint32_t i = 0; i < image->key_count; i++) {
+            image->keys[i].wanted = image->keys[i].applied;
+            image->keys[i].noted = 0;
+        }
 }
 
 void tp_commit_state(void) {

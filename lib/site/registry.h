@@ -10,7 +10,7 @@
 #ifndef TP_SITE_REGISTRY_H
 #define TP_SITE_REGISTRY_H
 
-#include <textpatch/engine.h>
+#include <textpatch/live.h>
 
 enum tp_view {
     TP_VIEW_PRISTINE,
@@ -27,6 +27,7 @@ struct tp_registry {
     bool initialized;
     bool others_run; /* other CPUs execute the text */
     struct tp_image *images;
+    struct tp_live_options options;
     struct tp_state applied, wanted, latched; /* latched: `wanted` as it was when the pass began */
 };
 
@@ -49,6 +50,9 @@ void tp_detect_features(struct tp_state *state);
 void tp_latch_state(void);
 /* The latched state is what the text shows now. */
 void tp_commit_state(void);
+
+/* The latched state is the applied one: a pass changes what its keys are then given, and nothing else. */
+void tp_latch_applied(void);
 
 /* The key of a cell, in any image; NULL if none. */
 struct tp_key *tp_find_key(uintptr_t cell);

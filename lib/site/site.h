@@ -16,6 +16,7 @@ enum {
     TP_DETAIL_NESTED = 0x0400,   /* lies in the site of an alternative, which renders it */
     TP_DETAIL_COMPOSED = 0x0800, /* an alternative that has nested sites, in its site or in its replacement */
     TP_DETAIL_PLAIN = 0x1000,    /* an alternative whose forms stand in the site as they are, and then padding */
+    TP_DETAIL_STAYS = 0x2000,    /* a call that keeps its pristine form, which reads the cell: TP_SCHEME_STORE */
     TP_DETAIL_LIBRARY = 0x7c00,
 };
 
@@ -78,6 +79,16 @@ typedef uint64_t tp_cell __attribute__((may_alias));
 /* The cell is the kernel's memory, which it may write while we look: one read, of the whole cell. */
 static inline uint64_t tp_key_read(const struct tp_key *key) {
     return *(const volatile tp_cell *)tp_key_cell(key);
+}
+
+static inline void tp_key_write(const struct tp_key *key, uint64_t value) {
+    *(volatile tp_cell *)tp_key_cell(key) = value;
+}
+
+/* The pass to come sets the cell, and brings its sites along. */
+static inline void tp_note_value(struct tp_key *key, uint64_t value) {
+    key->wanted = value;
+    key->noted = 1;
 }
 
 #endif

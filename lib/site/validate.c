@@ -146,11 +146,20 @@ TP_COLD static enum tp_status validate_site(const struct tp_image *image, struct
     return refuse(image, site, TP_ERR_UNKNOWN_KIND, tp_site_kind(site));
 }
 
+/* By TP_SCHEME_STORE a call is changed by one store or never: what crosses an aligned quadword can't be. */
+TP_COLD static bool stays_as_linked(const struct tp_site *site) {
+    unsigned kind = tp_site_kind(site);
+    return tp_registry.options.call_scheme == TP_SCHEME_STORE && (kind == TP_KIND_OP || kind == TP_KIND_STATIC_CALL) &&
+           tp_site_address(site) % sizeof(tp_cell) + site->length > sizeof(tp_cell);
+}
+
 TP_COLD enum tp_status tp_validate_sites(struct tp_image *image) {
     for (uint32_t i = 0; i < image->site_count; i++) {
         enum tp_status status = validate_site(image, &image->sites[i]);
         if (status != TP_OK)
             return status;
+        if (stays_as_linked(&image->sites[i]))
+            image->sites[i].detail |= TP_DETAIL_STAYS;
     }
     return TP_OK;
 }

@@ -92,8 +92,8 @@ static void locks_for_two_cpus(void) {
 
     EXPECT_OK(tp_cpus_running(true));
     uint64_t before = hash_text();
-    EXPECT_STATUS(tp_apply(), TP_ERR_LIVE_WRITER_NEEDED);
-    EXPECT_STATUS(tp_revert(), TP_ERR_LIVE_WRITER_NEEDED);
+    EXPECT_STATUS(tp_apply(), TP_ERR_PORT_HOOK_MISSING);
+    EXPECT_STATUS(tp_revert(), TP_ERR_PORT_HOOK_MISSING);
     EXPECT_EQUAL(hash_text(), before);
     EXPECT_OK(tp_cpus_running(false));
 

@@ -12,9 +12,14 @@
  *   text                out of reach, unexpected, different (error_text_test has them at length)
  *   map_fails           the port has no alias: nothing was changed
  *   read_back           the port's alias is other memory: found and expected are those of the first site
+ *   live_order          batches: begun twice, never begun, begun by another, from a context that may not wait
+ *   live_silent         a silent or busy CPU stops a batch half way: named, resumed; nobody else gets in meanwhile
+ *   live_refused        what can't be changed live, and what the text does not take: nothing was changed
  *   all_seen            no status was left out
  */
-#include "expect.h"
+#include "live.h"
+
+#include <limits.h>
 
 static void before_init(void **state) {
     (void)state;
@@ -35,6 +40,14 @@ static void before_init(void **state) {
     expect(TP_ERR_NOT_INITIALIZED, tp_set_cpu_count(2));
     expect(TP_ERR_NOT_INITIALIZED, tp_cpus_running(true));
     expect(TP_ERR_NOT_INITIALIZED, tp_finish());
+    expect(TP_ERR_NOT_INITIALIZED, tp_batch_begin());
+    expect(TP_ERR_NOT_INITIALIZED, tp_batch_set(&cell, 1));
+    expect(TP_ERR_NOT_INITIALIZED, tp_batch_add(&cell, 1));
+    expect(TP_ERR_NOT_INITIALIZED, tp_batch_take_features());
+    expect(TP_ERR_NOT_INITIALIZED, tp_batch_commit());
+    expect(TP_ERR_NOT_INITIALIZED, tp_batch_cancel());
+    expect(TP_ERR_NOT_INITIALIZED, tp_batch_resume());
+    expect(TP_ERR_NOT_INITIALIZED, tp_set_live_options(NULL));
     assert_int_equal(cell, 0);
 }
 
@@ -118,7 +131,7 @@ static void live_writer(void **state) {
     use_image(world);
     uint64_t hash = hash_text();
     expect(TP_OK, tp_cpus_running(true));
-    expect(TP_ERR_LIVE_WRITER_NEEDED, tp_apply());
+    expect(TP_ERR_PORT_HOOK_MISSING, tp_apply());
     expect(TP_OK, tp_plan(ignore_edit, NULL));
     expect(TP_OK, tp_audit(NULL, NULL));
     expect(TP_OK, tp_cpus_running(false));
@@ -130,11 +143,11 @@ static void live_writer(void **state) {
     expect(TP_OK, tp_apply());
     hash = hash_text();
     expect(TP_OK, tp_cpus_running(true));
-    expect(TP_ERR_LIVE_WRITER_NEEDED, tp_revert());
-    expect(TP_ERR_LIVE_WRITER_NEEDED, tp_key_update(good_slot, OTHER));
+    expect(TP_ERR_PORT_HOOK_MISSING, tp_revert());
+    expect(TP_ERR_PORT_HOOK_MISSING, tp_key_update(good_slot, OTHER));
     assert_int_equal(*good_slot, WORK);
     assert_int_equal(hash_text(), hash);
-    expect(TP_ERR_LIVE_WRITER_NEEDED, tp_finish()); /* and so can't be got round */
+    expect(TP_ERR_CPUS_RUNNING, tp_finish()); /* and so can't be got round */
     expect(TP_OK, tp_cpus_running(false));
     stop_library();
     world = start_crowd(5);
@@ -261,6 +274,149 @@ static void read_back(void **state) {
     stop_library();
 }
 
+static void expect_no_batch(void) {
+    expect(TP_ERR_NO_BATCH, tp_batch_set(good_slot, OTHER));
+    expect(TP_ERR_NO_BATCH, tp_batch_add(good_key, 1));
+    expect(TP_ERR_NO_BATCH, tp_batch_take_features());
+    expect(TP_ERR_NO_BATCH, tp_batch_commit());
+    expect(TP_ERR_NO_BATCH, tp_batch_cancel());
+    expect(TP_ERR_NO_BATCH, tp_batch_resume());
+}
+
+static void live_order(void **state) {
+    (void)state;
+    run_others(start_live(24));
+    uint64_t hash = hash_text();
+    expect_no_batch();
+    live.may_not_wait = true;
+    expect(TP_ERR_WRONG_CONTEXT, tp_batch_begin());
+    expect(TP_ERR_WRONG_CONTEXT, tp_apply());
+    expect(TP_ERR_WRONG_CONTEXT, tp_revert());
+    expect(TP_ERR_WRONG_CONTEXT, tp_key_update(good_slot, OTHER));
+    live.may_not_wait = false;
+    expect(TP_OK, tp_batch_begin());
+    assert_int_equal(live.locks, 1);
+    expect(TP_ERR_BATCH_OPEN, tp_batch_begin());
+    expect(TP_ERR_BATCH_OPEN, tp_apply());
+    expect(TP_ERR_BATCH_OPEN, tp_key_update(good_slot, OTHER));
+    expect(TP_ERR_BATCH_OPEN, tp_cpus_running(false));
+    expect(TP_ERR_BATCH_OPEN, tp_set_live_options(NULL));
+    live.caller = 2;
+    expect_no_batch();
+    live.caller = 1;
+    expect(TP_OK, tp_batch_set(good_slot, OTHER));
+    expect(TP_ERR_UNKNOWN_KEY, tp_batch_set(good_slot - 1, 1));
+    expect(TP_ERR_BAD_ARGUMENT, tp_batch_add(good_key, -5));
+    expect(TP_ERR_UNKNOWN_KEY, tp_batch_add(good_slot, 1));
+    assert_int_equal(*good_slot, WORK);
+    assert_int_equal(hash_text(), hash);
+    expect(TP_OK, tp_batch_cancel());
+    assert_int_equal(*good_slot, WORK);
+    assert_int_equal(hash_text(), hash);
+    expect(TP_OK, tp_batch_begin());
+    expect(TP_OK, tp_batch_set(good_slot, OTHER));
+    expect(TP_OK, tp_batch_set(good_slot, WORK)); /* the last note counts */
+    expect(TP_OK, tp_batch_commit());
+    assert_int_equal(hash_text(), hash);
+    assert_int_equal(live.syncs, 0);
+    expect(TP_ERR_CPUS_RUNNING, tp_finish());
+    const struct tp_live_options bad = {.least_class = 9};
+    expect(TP_ERR_BAD_ARGUMENT, tp_set_live_options(&bad));
+    const struct tp_live_options other = {.call_scheme = TP_SCHEME_PREFIX};
+    expect(TP_ERR_IMAGE_KNOWN, tp_set_live_options(&other));
+    stop_live();
+}
+
+/* Whatever step it was: only the caller may go on, and then all is done. */
+static void expect_stuck(uint64_t hash) {
+    assert_int_equal(tp_last_error()->value, 3);
+    assert_non_null(strstr(port_log, "CPU 3"));
+    assert_int_equal(live.locks, 1);
+    expect(TP_ERR_BATCH_STUCK, tp_batch_set(good_slot, WORK));
+    expect(TP_ERR_BATCH_STUCK, tp_batch_commit());
+    expect(TP_ERR_BATCH_STUCK, tp_batch_cancel());
+    expect(TP_ERR_BATCH_OPEN, tp_apply());
+    expect(TP_OK, tp_batch_resume());
+    assert_int_not_equal(hash_text(), hash);
+    assert_int_equal(live.locks, 0);
+    expect(TP_OK, tp_audit(NULL, NULL));
+    expect(TP_ERR_NO_BATCH, tp_batch_resume());
+}
+
+static void live_silent(void **state) {
+    (void)state;
+    struct world *world = start_live(24);
+    for (unsigned i = 0; i < 3; i++)
+        put_op(world, good_slot, 6 + i, TP_BRANCH_CALL);
+    run_others(world);
+    for (unsigned sync = 0; sync < 3; sync++) {
+        uint64_t hash = hash_text();
+        live.silent_syncs = 1;
+        live.syncs = 0;
+        if (sync > 0) {
+            live.silent_syncs = 0;
+            expect(TP_OK, tp_batch_begin());
+            expect(TP_OK, tp_batch_set(good_slot, sync % 2 ? WORK : OTHER));
+            live.silent_syncs = 1;
+            expect(TP_ERR_CPU_SILENT, tp_batch_commit());
+        } else {
+            expect(TP_ERR_CPU_SILENT, tp_key_update(good_slot, OTHER));
+        }
+        expect_stuck(hash);
+        assert_int_equal(live.syncs, 4); /* three, and the silent one again */
+    }
+    const struct tp_live_options stopped = {.least_class = TP_CLASS_RENDEZVOUS};
+    expect(TP_OK, tp_set_live_options(&stopped));
+    uint64_t hash = hash_text();
+    live.silent_stops = 1;
+    expect(TP_ERR_CPU_SILENT, tp_key_update(good_slot, WORK));
+    expect_stuck(hash);
+    hash = hash_text();
+    live.busy_stops = 5;
+    expect(TP_OK, tp_key_update(good_slot, OTHER));
+    live.busy_stops = UINT_MAX;
+    expect(TP_ERR_CPU_BUSY, tp_key_update(good_slot, WORK));
+    assert_int_equal(hash_text() == hash, false);
+    live.busy_stops = 0;
+    expect(TP_OK, tp_batch_resume());
+    expect(TP_OK, tp_audit(NULL, NULL));
+    stop_live();
+}
+
+static void live_refused(void **state) {
+    (void)state;
+    struct world *world = start_live(24);
+    const struct choice choice = {CODE("\x31\xc0"), FEATURE(1)};
+    uintptr_t site = put_alternative(world, 0, CALL_TO(WORK), &choice, 1);
+    const struct choice inside = {CODE("\x31\xc0"), FEATURE(2)};
+    put_alternative(world, 0, CODE_TO("\xe8\0\0\0\0\x31\xc0", 1, 5, WORK), &inside, 1);
+    run_others(world);
+    uint64_t hash = hash_text();
+    expect(TP_OK, tp_feature_set(FEATURE(2)));
+    expect(TP_ERR_CLASS_IMPOSSIBLE, tp_apply());
+    assert_int_equal(tp_last_error()->site, site + 5);
+    assert_int_equal(hash_text(), hash);
+    expect(TP_OK, tp_feature_clear(FEATURE(2)));
+    expect(TP_OK, tp_feature_set(FEATURE(1)));
+    expect(TP_OK, tp_apply());
+    hash = hash_text();
+    port_mode = PORT_SCRATCH;
+    expect(TP_ERR_READ_BACK, tp_key_update(good_slot, OTHER));
+    assert_int_equal(hash_text(), hash);
+    assert_int_equal(*good_slot, WORK);
+    port_mode = PORT_NEVER;
+    expect(TP_ERR_MAP_FAILED, tp_key_update(good_slot, OTHER));
+    port_mode = PORT_WHOLE;
+    uint8_t *byte = alias_of(site);
+    *byte ^= 0xff;
+    expect(TP_OK, tp_feature_clear(FEATURE(1)));
+    expect(TP_ERR_UNEXPECTED_BYTES, tp_apply());
+    *byte ^= 0xff;
+    assert_int_equal(hash_text(), hash);
+    expect(TP_OK, tp_audit(NULL, NULL));
+    stop_live();
+}
+
 static void all_seen(void **state) {
     (void)state;
     for (unsigned status = 0; status < TP_STATUS_COUNT; status++)
@@ -273,6 +429,7 @@ int main(void) {
         cmocka_unit_test(before_init), cmocka_unit_test(misordered), cmocka_unit_test(arguments),
         cmocka_unit_test(live_writer), cmocka_unit_test(port_hooks), cmocka_unit_test(tables),
         cmocka_unit_test(text),        cmocka_unit_test(map_fails),  cmocka_unit_test(read_back),
+        cmocka_unit_test(live_order),  cmocka_unit_test(live_silent), cmocka_unit_test(live_refused),
         cmocka_unit_test(all_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

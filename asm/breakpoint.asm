@@ -1,0 +1,145 @@
+; SPDX-License-Identifier: MIT
+; Entries for the IDT's vector 3 (textpatch/live.h): a complete struct tp_regs (textpatch/regs.h), lib/commit/breakpoint.c
+; to decide, and back. With or without a stack of their own (IST); from the kernel and from user mode.
+;
+; A call that is emulated pushes a return address 8 bytes below the interrupted rsp. Without IST, that is where the CPU
+; has put its frame, unless the interrupted rsp was odd by 8: it aligns to 16 before it pushes (Intel SDM vol. 3 section
+; 6.14.2). Two ways out of that, one entry for each.
+;
+; General registers are all that is saved: the library's C code uses no others. With an IST stack the entry must not be
+; entered again before it has returned: whoever gives it one keeps int3 out of NMI handlers that may interrupt it.
+
+section .note.GNU-stack noalloc noexec nowrite progbits
+
+global tp_breakpoint_entry:function hidden (tp_breakpoint_entry.end - tp_breakpoint_entry)
+global tp_breakpoint_entry_copied:function hidden (tp_breakpoint_entry_copied.end - tp_breakpoint_entry_copied)
+
+extern tp_breakpoint_dispatch
+extern tp_breakpoint_dispatch_copied
+
+VECTOR_BREAKPOINT equ 3
+
+; struct tp_regs
+TP_REGS_CS equ 18 * 8
+TP_REGS_SIZE equ 22 * 8
+
+; From the CPU's five words to a struct tp_regs.
+%macro save_registers 0
+    push 0                        ; error_code: the vector has none
+    push VECTOR_BREAKPOINT
+    push rax
+    push rcx
+    push rdx
+    push rsi
+    push rdi
+    push r8
+    push r9
+    push r10
+    push r11
+    push rbx
+    push rbp
+    push r12
+    push r13
+    push r14
+    push r15
+    cld                           ; as the C ABI has it
+%endmacro
+
+; And back to the five words.
+%macro restore_registers 0
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop rbp
+    pop rbx
+    pop r11
+    pop r10
+    pop r9
+    pop r8
+    pop rdi
+    pop rsi
+    pop rdx
+    pop rcx
+    pop rax
+    add rsp, 2 * 8                ; vector, error_code
+%endmacro
+
+; Between the kernel's GS base and user mode's, where the frame at rsp is user mode's.
+%macro swap_gs_of_user 0
+    test byte [rsp + TP_REGS_CS], 3
+    jz %%kernel
+    swapgs
+%%kernel:
+%endmacro
+
+section .text
+bits 64
+default rel
+
+; tp_breakpoint_entry: a gap.
+;
+;   as interrupted       as the CPU leaves it     as C sees it
+;                        (rsp was even by 16)
+;   +0   canary          +0   canary              +0   canary
+;                        -8   ss                  -8   free: here an emulated call pushes
+;                        -16  rsp                 -16  free
+;                        -24  rflags              -24  ss
+;                        -32  cs                  -32  rsp
+;                        -40  rip                 -40  rflags
+;                                                 -48  cs
+;                                                 -56  rip
+;                                                 -64  error_code, vector, rax … r15
+;                                                 -192 r15: rdi, and rsp at the call, which is even by 16
+;
+; On an IST stack, and from user mode, the gap is of no use and does no harm.
+;   48 83 ec 10 50 48 8b 44 24 18 48 89 44 24 08 …
+align 16, int3
+tp_breakpoint_entry:
+    sub rsp, 16
+    push rax
+%assign word 0
+%rep 5                            ; upwards: each word goes where one has left, or where there was none
+    mov rax, [rsp + 24 + word * 8]
+    mov [rsp + 8 + word * 8], rax
+    %assign word word + 1
+%endrep
+    pop rax
+    save_registers
+    swap_gs_of_user
+    mov rdi, rsp
+    call tp_breakpoint_dispatch
+    swap_gs_of_user
+    restore_registers
+    iretq
+.end:
+
+; tp_breakpoint_entry_copied: a copied frame.
+;
+;   as the CPU leaves it      as C sees it
+;   +0   canary               +0   canary
+;   -8   ss                   -8   ss: an emulated call pushes here, and the frame is lost
+;   -16  rsp                  -16  rsp
+;   -24  rflags               -24  rflags
+;   -32  cs                   -32  cs
+;   -40  rip                  -40  rip
+;                             -48  error_code, vector, rax … r15
+;                             -176 r15: rdi
+;                             -184 ss  … the same once more, empty: what is resumed instead
+;                             -352 r15: rsi, and rsp at the call, which is even by 16
+;
+; The C function returns which of the two is to be resumed. Nothing below the one that is resumed is needed any more.
+;   6a 00 6a 03 50 51 52 56 57 41 50 …
+align 16, int3
+tp_breakpoint_entry_copied:
+    save_registers
+    swap_gs_of_user
+    mov rdi, rsp
+    sub rsp, TP_REGS_SIZE
+    mov rsi, rsp
+    call tp_breakpoint_dispatch_copied
+    mov rsp, rax
+    swap_gs_of_user
+    restore_registers
+    iretq
+.end:

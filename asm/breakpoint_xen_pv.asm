@@ -1,0 +1,96 @@
+; SPDX-License-Identifier: MIT
+; The entry for vector 3 of a Xen PV guest's trap table: tp_breakpoint_entry of asm/breakpoint.asm on the frame that Xen
+; makes. Its trap_info has the flag that masks events (xen/arch-x86/xen.h, TI_SET_IF), like an interrupt gate.
+;
+; What differs from the CPU's frame (xen/arch-x86/xen-x86_64.h): rcx and r11 lie below it, beside cs lies the upcall mask
+; as it was, and the low bits of cs are 0 where the kernel was interrupted. Xen has changed GS already, aligns the
+; kernel's stack to 16 as a CPU does, and has no IST.
+
+section .note.GNU-stack noalloc noexec nowrite progbits
+
+global tp_breakpoint_entry_xen_pv:function hidden (tp_breakpoint_entry_xen_pv.end - tp_breakpoint_entry_xen_pv)
+
+extern tp_breakpoint_dispatch
+extern tp_xen_hypercall_page
+
+VECTOR_BREAKPOINT equ 3
+HYPERVISOR_IRET equ 23
+
+; Each hypercall's entry in the page is 32 bytes long.
+%define HYPERCALL(number) tp_xen_hypercall_page + (number) * 32
+
+section .text
+bits 64
+default rel
+
+; tp_breakpoint_entry_xen_pv: a gap.
+;
+;   as interrupted       as Xen leaves it         as C sees it
+;                        (rsp was even by 16)
+;   +0   canary          +0   canary              +0   canary
+;                        -8   ss                  -8   free: here an emulated call pushes
+;                        -16  rsp                 -16  free
+;                        -24  rflags              -24  ss
+;                        -32  mask, cs            -32  rsp
+;                        -40  rip                 -40  rflags
+;                        -48  r11                 -48  0, cs
+;                        -56  rcx                 -56  rip
+;                                                 -64  error_code, vector, rax … r15
+;                                                 -192 r15: rdi, and rsp at the call, which is even by 16
+;
+; The way back is the hypercall, which takes the mask from the frame's IF and delivers what has become pending: iretq
+; alone would do neither. The page's code expects its flags on top of the frame.
+;   59 41 5b 48 83 ec 10 50 48 8b 44 24 18 …
+align 16, int3
+tp_breakpoint_entry_xen_pv:
+    pop rcx
+    pop r11
+    sub rsp, 16
+    push rax
+%assign word 0
+%rep 5
+    mov rax, [rsp + 24 + word * 8]
+    mov [rsp + 8 + word * 8], rax
+    %assign word word + 1
+%endrep
+    mov dword [rsp + 2 * 8 + 4], 0 ; the mask beside cs; IF in rflags says the same
+    pop rax
+    push 0                        ; error_code
+    push VECTOR_BREAKPOINT
+    push rax
+    push rcx
+    push rdx
+    push rsi
+    push rdi
+    push r8
+    push r9
+    push r10
+    push r11
+    push rbx
+    push rbp
+    push r12
+    push r13
+    push r14
+    push r15
+    cld
+    mov rdi, rsp
+    call tp_breakpoint_dispatch
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop rbp
+    pop rbx
+    pop r11
+    pop r10
+    pop r9
+    pop r8
+    pop rdi
+    pop rsi
+    pop rdx
+    pop rcx
+    pop rax
+    add rsp, 2 * 8                ; vector, error_code
+    push 0
+    jmp HYPERCALL(HYPERVISOR_IRET)
+.end:

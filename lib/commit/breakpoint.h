@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Telling the #BP handler that int3 bytes in the text may be the library's.
+ */
+#ifndef TP_COMMIT_BREAKPOINT_H
+#define TP_COMMIT_BREAKPOINT_H
+
+#include <stdbool.h>
+
+#include <textpatch/live.h>
+
+/*
+ * Around everything that may stand in the text between the first int3 and the last sync.
+ *   all: sites of every key may hold one; else only those whose wanted value is not the applied one.
+ */
+void tp_expect_breakpoints(bool all);
+void tp_expect_no_breakpoints(void);
+
+/* For asm/breakpoint.asm. The second returns the frame to resume: `copy` where a call was emulated. */
+void tp_breakpoint_dispatch(struct tp_regs *regs);
+struct tp_regs *tp_breakpoint_dispatch_copied(struct tp_regs *regs, struct tp_regs *copy);
+
+#endif

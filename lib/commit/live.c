@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One site by the class trap, from call to call, as any CPU may see it:
+ *
+ *   2e e8 11 22 33 44   cs call old
+ *   cc e8 11 22 33 44   int3          6.1 int3; then sync: nobody executes the old tail any more
+ *   cc e8 55 66 77 88   int3          6.2 tail; then sync: nobody has fetched the old tail
+ *   2e e8 55 66 77 88   cs call new   6.3 first; then sync: nobody has fetched the int3
+ */
+#include "../commit/live.h"
+
+#include "../insn/bytes.h"
+#include "../port.h"
+#include "../report.h"
+#include "../site/site.h"
+
+enum { INT3 = 0xcc, PAGE = 4096 };
+
+static void trace_bytes(enum tp_step step, unsigned class_chosen, const struct tp_edit *edit, unsigned offset,
+                        unsigned length, const uint8_t *bytes) {
+    if (tp_port()->trace)
+        tp_port()->trace(&(struct tp_trace){.step = (uint8_t)step,
+                                            .class_chosen = (uint8_t)class_chosen,
+                                            .length = (uint8_t)length,
+                                            .site = edit->address,
+                                            .address = edit->address + offset,
+                                            .bytes = bytes});
+}
+
+void tp_trace_step(enum tp_step step) {
+    if (tp_port()->trace)
+        tp_port()->trace(&(struct tp_trace){.step = (uint8_t)step});
+}
+
+/* Volatile: each byte is stored once, in order, and what is read back by the text's address is memory's. */
+static void put_bytes(const struct tp_live *live, uintptr_t address, const uint8_t *bytes, unsigned length) {
+    volatile uint8_t *alias = (volatile uint8_t *)(address + live->to_alias);
+    for (unsigned i = 0; i < length; i++)
+        alias[i] = bytes[i];
+}
+
+static bool text_holds(uintptr_t address, const uint8_t *bytes, unsigned length) {
+    __asm__ volatile("" : : : "memory");
+    return !tp_bytes_differ((const uint8_t *)address, bytes, length);
+}
+
+TP_COLD static enum tp_status refuse(enum tp_status status, const struct tp_edit *edit) {
+    struct tp_error error = {.status = status, .site = edit->address, .length = edit->length, .key = edit->key};
+    if (status == TP_ERR_READ_BACK)
+        tp_show_bytes(&error, (const uint8_t *)edit->address, edit->new_bytes);
+    else
+        tp_show_bytes(&error, edit->old_bytes, edit->new_bytes);
+    return tp_fail(&error);
+}
+
+/*
+ * A site that lies in an aligned quadword, by one store of all of it. What else lies there is stored as it is: nobody
+ * but the one who holds the lock writes text.
+ */
+static void store_site(const struct tp_live *live, const struct tp_edit *edit) {
+    uintptr_t start = edit->address & ~(uintptr_t)(TP_QUADWORD - 1);
+    unsigned shift = 8u * (unsigned)(edit->address - start);
+    volatile tp_cell *quadword = (volatile tp_cell *)(start + live->to_alias);
+    uint64_t own = tp_own_bytes(edit->length) << shift, word = 0;
+    for (unsigned i = 0; i < edit->length; i++)
+        word |= (uint64_t)edit->new_bytes[i] << (shift + 8 * i);
+    *quadword = (*quadword & ~own) | word;
+}
+
+static void read_back(struct tp_live *live, const struct tp_edit *edit) {
+    if (!text_holds(edit->address, edit->new_bytes, edit->length) && live->status == TP_OK)
+        live->status = refuse(TP_ERR_READ_BACK, edit);
+}
+
+static void note_stretch(struct tp_live *live, uintptr_t start, uintptr_t end) {
+    if (start < live->start)
+        live->start = start;
+    if (end > live->end)
+        live->end = end;
+}
+
+static enum tp_status check_edit(struct tp_live *live, unsigned class_chosen, const struct tp_edit *edit) {
+    enum tp_status status = tp_check_edit(edit);
+    if (status != TP_OK)
+        return status;
+    if (class_chosen == TP_CLASS_IMPOSSIBLE)
+        return refuse(TP_ERR_CLASS_IMPOSSIBLE, edit);
+    live->counts[class_chosen]++;
+    note_stretch(live, edit->address, edit->address + edit->length);
+    return TP_OK;
+}
+
+static enum tp_status write_int3(const struct tp_live *live, const struct tp_edit *edit) {
+    static const uint8_t int3[1] = {INT3};
+    put_bytes(live, edit->address, int3, 1);
+    if (!text_holds(edit->address, int3, 1))
+        return refuse(TP_ERR_READ_BACK, edit);
+    trace_bytes(TP_STEP_INT3, TP_CLASS_TRAP, edit, 0, 1, int3);
+    return TP_OK;
+}
+
+static enum tp_status restore_first(const struct tp_live *live, const struct tp_edit *edit) {
+    if (*(const volatile uint8_t *)edit->address == INT3)
+        put_bytes(live, edit->address, edit->old_bytes, 1);
+    return TP_OK;
+}
+
+static enum tp_status write_tail(const struct tp_live *live, const struct tp_edit *edit) {
+    if (edit->length == 1)
+        return TP_OK;
+    struct tp_edit behind_int3 = *edit;
+    behind_int3.address++;
+    behind_int3.length--;
+    behind_int3.new_bytes++;
+    /* One store where there can be one: TP_SCHEME_PREFIX stands on it. */
+    if (tp_in_quadword(behind_int3.address, behind_int3.length))
+        store_site(live, &behind_int3);
+    else
+        put_bytes(live, behind_int3.address, behind_int3.new_bytes, behind_int3.length);
+    trace_bytes(TP_STEP_TAIL, TP_CLASS_TRAP, edit, 1, behind_int3.length, behind_int3.new_bytes);
+    return TP_OK;
+}
+
+static enum tp_status write_first(struct tp_live *live, unsigned class_chosen, const struct tp_edit *edit) {
+    if (class_chosen == TP_CLASS_STORE) {
+        store_site(live, edit);
+        trace_bytes(TP_STEP_STORE, class_chosen, edit, 0, edit->length, edit->new_bytes);
+    } else {
+        put_bytes(live, edit->address, edit->new_bytes, 1);
+        trace_bytes(TP_STEP_FIRST, class_chosen, edit, 0, 1, edit->new_bytes);
+    }
+    read_back(live, edit);
+    return TP_OK;
+}
+
+static enum tp_status write_stopped(struct tp_live *live, const struct tp_edit *edit) {
+    put_bytes(live, edit->address, edit->new_bytes, edit->length);
+    trace_bytes(TP_STEP_STOPPED, TP_CLASS_RENDEZVOUS, edit, 0, edit->length, edit->new_bytes);
+    read_back(live, edit);
+    return TP_OK;
+}
+
+static enum tp_status do_step(struct tp_live *live, unsigned class_chosen, const struct tp_edit *edit) {
+    bool traps = class_chosen == TP_CLASS_TRAP, stops = class_chosen == TP_CLASS_RENDEZVOUS;
+    switch (live->step) {
+    case TP_LIVE_CHECK:
+        return check_edit(live, class_chosen, edit);
+    case TP_LIVE_INT3:
+        return traps ? write_int3(live, edit) : TP_OK;
+    case TP_LIVE_TAIL:
+        return traps ? write_tail(live, edit) : TP_OK;
+    case TP_LIVE_FIRST:
+        return stops ? TP_OK : write_first(live, class_chosen, edit);
+    case TP_LIVE_STOPPED:
+        return stops ? write_stopped(live, edit) : TP_OK;
+    case TP_LIVE_RESTORE:
+        return traps ? restore_first(live, edit) : TP_OK;
+    }
+    return TP_OK;
+}
+
+enum tp_status tp_live_edit(struct tp_live *live, unsigned kind, const struct tp_edit *edit) {
+    const struct tp_transition transition = {edit->old_bytes, edit->new_bytes, edit->length, (uint8_t)kind};
+    return do_step(live, tp_choose_class(&transition, edit->address), edit);
+}
+
+static enum tp_status slow_run_edit(struct tp_live *live, const struct tp_run *run, uint32_t at,
+                                    unsigned class_chosen) {
+    uint8_t old_bytes[TP_WORD], new_bytes[TP_WORD];
+    const struct tp_edit edit = tp_run_edit(run, at, old_bytes, new_bytes);
+    return do_step(live, class_chosen, &edit);
+}
+
+/* Which instructions they are and how they follow one another doesn't depend on what a field of them holds. */
+static void classify(const struct tp_run *run, uint32_t at) {
+    uint8_t old_bytes[TP_WORD], new_bytes[TP_WORD];
+    const struct tp_edit edit = tp_run_edit(run, at, old_bytes, new_bytes);
+    const struct tp_site *site = &run->image->sites[run->edits[at].place];
+    const struct tp_transition transition = {old_bytes, new_bytes, edit.length, (uint8_t)tp_site_kind(site)};
+    tp_choose_classes(&transition, run->edits[at].forms->classes);
+    run->edits[at].forms->classified = true;
+}
+
+static unsigned class_of(const struct tp_run *run, uint32_t at) {
+    const struct tp_word_edit *edit = &run->edits[at];
+    if (!edit->forms->classified)
+        classify(run, at);
+    return edit->forms->classes[edit->address % TP_QUADWORD];
+}
+
+enum tp_status tp_live_run(struct tp_live *live, const struct tp_run *run) {
+    for (uint32_t at = 0; at < run->count; at++) {
+        enum tp_status status = slow_run_edit(live, run, at, class_of(run, at));
+        if (status != TP_OK)
+            return status;
+    }
+    return TP_OK;
+}

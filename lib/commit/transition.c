@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+#include "../commit/transition.h"
+
+#include "../insn/decode.h"
+#include "../site/registry.h"
+
+static bool decode_first(const uint8_t *bytes, unsigned length, struct tp_insn *insn) {
+    return tp_insn_decode(bytes, bytes + length, insn) == TP_OK;
+}
+
+/*
+ * One instruction, or one that is never left by its end:   c3 cc cc cc cc cc   ret
+ * A byte by itself is one as well: a prefix whose instruction lies behind the site.
+ */
+static bool acts_as_one(const uint8_t *bytes, unsigned length) {
+    struct tp_insn first;
+    if (length == 1)
+        return true;
+    if (!decode_first(bytes, length, &first))
+        return false;
+    return first.length == length || (first.flags & TP_INSN_ENDS_FLOW && first.kind != TP_INSN_INT3);
+}
+
+static bool leaves_return_address(const struct tp_insn *insn) {
+    switch (insn->kind) {
+    case TP_INSN_CALL_RELATIVE:
+    case TP_INSN_CALL_INDIRECT:
+    case TP_INSN_CALL_FAR:
+    case TP_INSN_INT:
+    case TP_INSN_SYSCALL:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Whether a saved return address may lie inside, which no rendezvous sees: at a call that isn't the last. */
+static bool calls_inside(const uint8_t *bytes, unsigned length) {
+    for (unsigned at = 0; at < length;) {
+        struct tp_insn insn;
+        if (!decode_first(bytes + at, length - at, &insn))
+            return true;
+        at += insn.length;
+        if (leaves_return_address(&insn) && at < length)
+            return true;
+        if (insn.flags & TP_INSN_ENDS_FLOW && insn.kind != TP_INSN_JMP_RELATIVE)
+            return false;
+    }
+    return false;
+}
+
+/* What the forms allow, wherever the site lies. */
+struct facts {
+    bool one;          /* the old form acts as one instruction */
+    bool calls_inside;
+    bool has_prefix;   /* 2e e8 rel32 to 2e e8 rel32, or the same as a jump */
+};
+
+static bool has_prefix(const uint8_t *bytes, unsigned length) {
+    enum { CS_PREFIX = 0x2e };
+    return length > 1 && bytes[0] == CS_PREFIX && acts_as_one(bytes + 1, length - 1);
+}
+
+static struct facts find_facts(const struct tp_transition *transition) {
+    const unsigned length = transition->length;
+    struct facts facts = {.one = acts_as_one(transition->old_bytes, length)};
+    facts.calls_inside = !facts.one && calls_inside(transition->old_bytes, length);
+    facts.has_prefix = has_prefix(transition->old_bytes, length) && has_prefix(transition->new_bytes, length);
+    return facts;
+}
+
+enum tp_assurance tp_assurance_of(unsigned class_chosen) {
+    bool amd = tp_state_has(&tp_registry.wanted, TP_FEATURE_VENDOR_AMD);
+    if (class_chosen >= TP_CLASS_RENDEZVOUS || amd)
+        return TP_ASSURANCE_DOCUMENTED;
+    return class_chosen == TP_CLASS_STORE ? TP_ASSURANCE_PRACTICE : TP_ASSURANCE_VENDOR;
+}
+
+static bool is_allowed(unsigned class_chosen) {
+    const struct tp_live_options *options = &tp_registry.options;
+    return class_chosen >= options->least_class && tp_assurance_of(class_chosen) <= options->least_assurance;
+}
+
+/*
+ * By TP_SCHEME_PREFIX an int3 in place of a 2e is stepped over, so that what lies behind it must be a whole instruction
+ * at every moment: it is changed by one store.
+ */
+static bool may_trap(const struct facts *facts, const struct tp_transition *transition, uintptr_t address) {
+    if (transition->kind == TP_KIND_STATIC_KEY)
+        return true;
+    if (!tp_kind_calls(transition->kind))
+        return false;
+    return tp_registry.options.call_scheme != TP_SCHEME_PREFIX ||
+           (facts->has_prefix && tp_in_quadword(address + 1, transition->length - 1u));
+}
+
+static uint8_t choose(const struct facts *facts, const struct tp_transition *transition, uintptr_t address) {
+    if (facts->one && tp_in_quadword(address, transition->length) && is_allowed(TP_CLASS_STORE))
+        return TP_CLASS_STORE;
+    if (facts->one && is_allowed(TP_CLASS_TRAP) && may_trap(facts, transition, address))
+        return TP_CLASS_TRAP;
+    return facts->calls_inside ? TP_CLASS_IMPOSSIBLE : TP_CLASS_RENDEZVOUS;
+}
+
+uint8_t tp_choose_class(const struct tp_transition *transition, uintptr_t address) {
+    const struct facts facts = find_facts(transition);
+    return choose(&facts, transition, address);
+}
+
+void tp_choose_classes(const struct tp_transition *transition, uint8_t classes[TP_QUADWORD]) {
+    const struct facts facts = find_facts(transition);
+    for (unsigned offset = 0; offset < TP_QUADWORD; offset++)
+        classes[offset] = choose(&facts, transition, offset);
+}
