@@ -111,6 +111,8 @@ struct tp_site_info {
 struct tp_edit_info {
     struct tp_site_info site;
     uint8_t new_form; /* enum tp_form_kind */
+    uint8_t class_chosen; /* how it would be changed while CPUs run: enum tp_class of live.h, or TP_CLASS_NONE */
+    uint8_t assurance;    /* what that stands on: enum tp_assurance of live.h */
     const uint8_t *old_bytes, *new_bytes; /* site.length bytes each, valid during the call */
 };
 

@@ -16,6 +16,7 @@
  *   TP_STATIC_BRANCH key, starts, jumps_if_enabled, label        5 bytes: a NOP, or a jump to `label`
  *   TP_STATIC_BRANCH_SHORT key, starts, jumps_if_enabled, label  2 bytes
  *   TP_LOCK [instruction]                     a lock prefix in front of the instruction that follows
+ *   TP_ALIGN_SITE length                      in front of a site: keeps it in one quadword (align.h has the cost)
  * State
  *   TP_OP_KEY slot, "name"                    the slot's key record, once a slot; in C it is TP_OP()
  * Inline forms
@@ -121,6 +122,14 @@
     .long 0
     .quad 0, 0
     .popsection
+.endm
+
+.macro TP_ALIGN_SITE length:req
+    .if (\length) < 1 || (\length) > TP_SITE_LENGTH_MAX
+        .error "textpatch: a site is 1 to 255 bytes long, not \length"
+    .elseif (\length) > 1 && (\length) <= 8
+        .p2align 3, , (\length) - 1
+    .endif
 .endm
 
 /* Static calls and static keys */

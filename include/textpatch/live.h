@@ -153,9 +153,14 @@ bool tp_preempt_ok(uintptr_t ip);
  */
 void tp_cpu_online(void);
 
-/* ---- Choices ---- */
+/* ---- Choices: tp_plan() (textpatch/engine.h) tells class and assurance of each edit ---- */
 
-enum tp_class { TP_CLASS_STORE, TP_CLASS_TRAP, TP_CLASS_RENDEZVOUS };
+enum tp_class {
+    TP_CLASS_STORE,
+    TP_CLASS_TRAP,
+    TP_CLASS_RENDEZVOUS,
+    TP_CLASS_NONE, /* it can't: TP_ERR_CLASS_IMPOSSIBLE */
+};
 
 /* What a class stands on, on this CPU, for this edit. */
 enum tp_assurance { TP_ASSURANCE_DOCUMENTED, TP_ASSURANCE_VENDOR, TP_ASSURANCE_PRACTICE };

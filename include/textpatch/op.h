@@ -49,6 +49,7 @@
 #ifndef TEXTPATCH_OP_H
 #define TEXTPATCH_OP_H
 
+#include <textpatch/align.h>
 #include <textpatch/record.h>
 
 /* One key record for each TP_OP() in the braces; the function is discarded by the linker. */
@@ -64,6 +65,7 @@
  * keep it one instruction that ends where the site ends, then `call *slot(%rip)`.
  */
 #define TP_EMIT_OP(branch, opcode, width)                                                                      \
+    TP_EMIT_ALIGN_IF_WANTED(width)                                                                              \
     "7901:\t.ifgt (" TP_TEXT(width) ") - " TP_TEXT(TP_OP_LENGTH_MAX) "\n\t"                                     \
     ".error \"textpatch: an op site is 6 to 15 bytes wide\"\n\t.endif\n\t"                                      \
     ".iflt (" TP_TEXT(width) ") - 6\n\t"                                                                        \

@@ -40,6 +40,7 @@
 #define TEXTPATCH_STATIC_KEY_H
 
 #include <stdbool.h>
+#include <textpatch/align.h>
 #include <textpatch/engine.h>
 #include <textpatch/record.h>
 
@@ -105,9 +106,11 @@ union tp_static_key_true {
  *   starts: whether it is assembled as a jump; jumps_if_enabled: what an enabled key makes of it.
  */
 #define TP_EMIT_BRANCH_LONG                                                                                    \
+    TP_EMIT_ALIGN_IF_WANTED(5)                                                                                  \
     "7905:\t.if %c[tp_starts]\n\t.byte 0xe9\n\t.long %l[tp_taken] - . - 4\n\t"                                  \
     ".else\n\t.byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n\t.endif\n7906:\n\t"
 #define TP_EMIT_BRANCH_SHORT                                                                                   \
+    TP_EMIT_ALIGN_IF_WANTED(2)                                                                                  \
     "7905:\t.if %c[tp_starts]\n\t.byte 0xeb, %l[tp_taken] - . - 1\n\t"                                          \
     ".else\n\t.byte 0x66, 0x90\n\t.endif\n7906:\n\t"                                                            \
     TP_EMIT_REFUSAL("(%l[tp_taken] - 7906b > 127) + (%l[tp_taken] - 7906b < -128)")

@@ -4,6 +4,7 @@
  *
  *   engine.h       init, apply, update, plan, audit, revert
  *   live.h         all of that while other CPUs run: batches, the #BP handler
+ *   align.h        keeps sites in one quadword
  *   op.h           calls through op tables that become native instructions
  *   alternative.h  instructions chosen by CPU feature
  *   static_call.h  function pointers that cost a direct call
@@ -20,6 +21,7 @@
 #ifndef TEXTPATCH_TEXTPATCH_H
 #define TEXTPATCH_TEXTPATCH_H
 
+#include <textpatch/align.h>
 #include <textpatch/alternative.h>
 #include <textpatch/engine.h>
 #include <textpatch/feature.h>

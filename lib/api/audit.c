@@ -5,6 +5,7 @@
 #include <textpatch/engine.h>
 
 #include "../api/pass.h"
+#include "../commit/transition.h"
 #include "../insn/bytes.h"
 #include "../render/render.h"
 #include "../report.h"
@@ -67,6 +68,11 @@ struct plan {
     bool ended;
 };
 
+static uint8_t class_of(const struct tp_edit *edit, uint8_t kind) {
+    const struct tp_transition transition = {edit->old_bytes, edit->new_bytes, edit->length, kind};
+    return tp_choose_class(&transition, edit->address);
+}
+
 static enum tp_status plan_edit(const struct tp_walk *walk, const struct tp_image *image, uint32_t place,
                                 const struct tp_edit *edit, uint8_t new_form) {
     struct plan *plan = walk->argument;
@@ -76,6 +82,8 @@ static enum tp_status plan_edit(const struct tp_walk *walk, const struct tp_imag
     if (status != TP_OK || plan->ended)
         return status;
     tp_fill_info(image, place, &info.site);
+    info.class_chosen = class_of(edit, info.site.kind);
+    info.assurance = (uint8_t)tp_assurance_of(info.class_chosen);
     plan->ended = !plan->visit(&info, plan->argument);
     return TP_OK;
 }

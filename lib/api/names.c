@@ -67,8 +67,8 @@ const char *tp_form_text(unsigned form) {
 }
 
 const char *tp_class_text(unsigned value) {
-    static const char phrases[] = "store\0trap\0rendezvous";
-    return nth_phrase(phrases, TP_CLASS_RENDEZVOUS + 1, value);
+    static const char phrases[] = "store\0trap\0rendezvous\0none";
+    return nth_phrase(phrases, TP_CLASS_NONE + 1, value);
 }
 
 const char *tp_assurance_text(unsigned value) {

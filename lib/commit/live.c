@@ -83,7 +83,7 @@ static enum tp_status check_edit(struct tp_live *live, unsigned class_chosen, co
     enum tp_status status = tp_check_edit(edit);
     if (status != TP_OK)
         return status;
-    if (class_chosen == TP_CLASS_IMPOSSIBLE)
+    if (class_chosen == TP_CLASS_NONE)
         return refuse(TP_ERR_CLASS_IMPOSSIBLE, edit);
     live->counts[class_chosen]++;
     note_stretch(live, edit->address, edit->address + edit->length);

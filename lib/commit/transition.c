@@ -99,7 +99,7 @@ static uint8_t choose(const struct facts *facts, const struct tp_transition *tra
         return TP_CLASS_STORE;
     if (facts->one && is_allowed(TP_CLASS_TRAP) && may_trap(facts, transition, address))
         return TP_CLASS_TRAP;
-    return facts->calls_inside ? TP_CLASS_IMPOSSIBLE : TP_CLASS_RENDEZVOUS;
+    return facts->calls_inside ? TP_CLASS_NONE : TP_CLASS_RENDEZVOUS;
 }
 
 uint8_t tp_choose_class(const struct tp_transition *transition, uintptr_t address) {

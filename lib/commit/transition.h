@@ -27,12 +27,7 @@
 
 #include <textpatch/live.h>
 
-enum { TP_QUADWORD = 8 };
-
-enum {
-    TP_CLASS_IMPOSSIBLE = TP_CLASS_RENDEZVOUS + 1,
-    TP_CLASSES = TP_CLASS_IMPOSSIBLE,
-};
+enum { TP_QUADWORD = 8, TP_CLASSES = TP_CLASS_NONE };
 
 /* Two forms of a site, of one length, which are to follow one another. */
 struct tp_transition {
@@ -46,7 +41,7 @@ static inline bool tp_in_quadword(uintptr_t address, unsigned length) {
     return address % TP_QUADWORD + length <= TP_QUADWORD;
 }
 
-/* The quickest class that the options allow; TP_CLASS_IMPOSSIBLE if none. */
+/* The quickest class that the options allow. */
 uint8_t tp_choose_class(const struct tp_transition *transition, uintptr_t address);
 
 /* The same for all addresses that lie alike: classes by address % TP_QUADWORD. */
