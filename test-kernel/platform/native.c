@@ -83,12 +83,15 @@ void start_native(uint32_t protocol, uint32_t information)
 	enter_kernel_main();
 }
 
-/* QEMU's isa-debug-exit, then Bochs's way, then a stop that NMIs don't end. */
+/* QEMU's isa-debug-exit; then Bochs's way, which has no status, so the last line says
+ * it; then a stop that NMIs don't end. */
 static void exit_native(int status)
 {
 	static const char bochs_shutdown[] = "Shutdown";
 
 	tell_exit_port(status);
+	print_format("# exit status %d\n", status);
+	finish_serial();
 	for (const char *letter = bochs_shutdown; *letter; letter++)
 		write_port8(0x8900, (uint8_t)*letter);
 	for (;;)

@@ -19,6 +19,8 @@ const struct backend *find_pvh_backend(void);
 
 void set_up_serial(void);
 void write_serial(const char *text, size_t length);
+/* Returns when all has left the machine. */
+void finish_serial(void);
 
 /* The IDT is one for all CPUs; GDT, TSS and the stacks that it names are a CPU's
  * own. */

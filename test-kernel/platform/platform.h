@@ -33,7 +33,8 @@ __attribute__((format(printf, 1, 2)))
 void print_format(const char *format, ...);
 void print_text(const char *text, size_t length);
 
-/* 0 ends QEMU with status 33, anything else with status 3. */
+/* 0 ends QEMU with status 33, anything else with status 3. Natively elsewhere the
+ * last line, "# exit status N", says it, and Bochs ends. */
 _Noreturn void exit_kernel(int status);
 
 /* Prints "panic: " and the message, and exits with failure. */

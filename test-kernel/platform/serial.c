@@ -13,6 +13,7 @@ enum {
 	DIVISOR_LATCH = 0x80,
 	EIGHT_BITS = 0x03,
 	TRANSMITTER_EMPTY = 0x20,
+	ALL_SENT = 0x40,
 };
 
 void set_up_serial(void)
@@ -33,4 +34,10 @@ void write_serial(const char *text, size_t length)
 			pause_briefly();
 		write_port8(COM1, (uint8_t)text[i]);
 	}
+}
+
+void finish_serial(void)
+{
+	while (!(read_port8(COM1_LINE_STATUS) & ALL_SENT))
+		pause_briefly();
 }
