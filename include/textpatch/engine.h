@@ -75,6 +75,7 @@ struct tp_image {
     uint32_t place_count;    /* records of sites in the text: they come first */
     uint32_t template_count; /* then records of sites inside replacements */
     uint32_t group_start;    /* first entry of the index that belongs to a key */
+    uint64_t places_per_byte; /* of text, as a fraction of 2^32: where to begin looking for a place */
     bool applied;
     bool fresh;              /* added while other CPUs run, which can't have executed it */
     uintptr_t edit_start, edit_end; /* of a live pass: the stretch that it writes, and its alias */

@@ -22,15 +22,7 @@
 #ifndef TP_COMMIT_BOOT_H
 #define TP_COMMIT_BOOT_H
 
-#include "../insn/template.h"
-#include "../site/registry.h"
-
-struct tp_edit {
-    uintptr_t address;
-    const uint8_t *old_bytes, *new_bytes;
-    uint8_t length;
-    const char *key; /* for messages; NULL if the site has none */
-};
+#include "../commit/run.h"
 
 struct tp_writer {
     uintptr_t text;   /* what is mapped, if the alias spans all of it */
@@ -38,33 +30,6 @@ struct tp_writer {
     uint8_t *alias;   /* of `text`; NULL: each edit asks the port for one */
     uint64_t cr0;     /* to be put back; 0 if it was not touched */
 };
-
-/* What sites of up to 8 bytes hold and shall hold. */
-struct tp_word_forms {
-    struct tp_word_template old_form, new_form;
-    uint64_t own; /* all ones in the site's bytes */
-    uint8_t length;
-    uint8_t new_kind; /* enum tp_form_kind */
-    /* The live writer's: enum tp_class by address % 8, once it has looked. */
-    bool classified;
-    uint8_t classes[TP_WORD];
-};
-
-/* One of them; a whole word at its address lies in the text. */
-struct tp_word_edit {
-    uintptr_t address;
-    struct tp_word_forms *forms;
-    uint32_t place;
-};
-
-struct tp_run {
-    const struct tp_image *image;
-    const struct tp_word_edit *edits;
-    uint32_t count;
-};
-
-/* The run's edit `at`, in bytes; both buffers have room for TP_WORD of them. */
-struct tp_edit tp_run_edit(const struct tp_run *run, uint32_t at, uint8_t *old_bytes, uint8_t *new_bytes);
 
 /* Step 1 needs no writer. */
 TP_MUST_CHECK enum tp_status tp_check_edit(const struct tp_edit *edit);

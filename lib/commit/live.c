@@ -14,7 +14,7 @@
 #include "../report.h"
 #include "../site/site.h"
 
-enum { INT3 = 0xcc, PAGE = 4096 };
+enum { INT3 = 0xcc };
 
 static void trace_bytes(enum tp_step step, unsigned class_chosen, const struct tp_edit *edit, unsigned offset,
                         unsigned length, const uint8_t *bytes) {
@@ -188,9 +188,79 @@ static unsigned class_of(const struct tp_run *run, uint32_t at) {
     return edit->forms->classes[edit->address % TP_QUADWORD];
 }
 
+/*
+ * The words of a run, at the speed of memory, for the steps that touch every site of a large batch. What can't be done
+ * so is left to the slow way: text near a page's end, and all that is of another class or not as it should be. Each
+ * returns whether it was done.
+ */
+static inline tp_word *word_alias(const struct tp_live *live, const struct tp_word_edit *edit) {
+    return (tp_word *)(edit->address + live->to_alias);
+}
+
+static inline bool check_word(struct tp_live *live, unsigned class_chosen, const struct tp_word_edit *edit) {
+    if (class_chosen == TP_CLASS_NONE || !tp_text_holds(edit, tp_place_word(&edit->forms->old_form, edit->address)))
+        return false;
+    live->counts[class_chosen]++;
+    note_stretch(live, edit->address, edit->address + edit->forms->length);
+    return true;
+}
+
+static inline bool write_word_int3(const struct tp_live *live, const struct tp_word_edit *edit) {
+    *(volatile uint8_t *)word_alias(live, edit) = INT3;
+    return *(const volatile uint8_t *)edit->address == INT3;
+}
+
+/* The bytes of others behind the site are stored as they are: only who holds the lock writes text. */
+static inline bool write_word_tail(const struct tp_live *live, const struct tp_word_edit *edit) {
+    tp_word *alias = word_alias(live, edit);
+    uint64_t tail = edit->forms->own & ~(uint64_t)UINT8_MAX;
+    *(volatile tp_word *)alias = (*alias & ~tail) | (tp_place_word(&edit->forms->new_form, edit->address) & tail);
+    return true;
+}
+
+static inline bool write_word_first(const struct tp_live *live, unsigned class_chosen,
+                                    const struct tp_word_edit *edit) {
+    const uint64_t word = tp_place_word(&edit->forms->new_form, edit->address);
+    if (class_chosen == TP_CLASS_TRAP) {
+        *(volatile uint8_t *)word_alias(live, edit) = (uint8_t)word;
+    } else {
+        const unsigned shift = 8u * (edit->address % TP_QUADWORD);
+        volatile tp_cell *quadword = (volatile tp_cell *)((edit->address + live->to_alias) & ~(uintptr_t)7);
+        *quadword = (*quadword & ~(edit->forms->own << shift)) | word << shift;
+    }
+    __asm__ volatile("" : : : "memory"); /* the alias and the text are one memory */
+    return tp_text_holds(edit, word);
+}
+
+static inline bool do_word(struct tp_live *live, unsigned class_chosen, const struct tp_word_edit *edit) {
+    const bool traps = class_chosen == TP_CLASS_TRAP, stops = class_chosen == TP_CLASS_RENDEZVOUS;
+    switch (live->step) {
+    case TP_LIVE_CHECK:
+        return check_word(live, class_chosen, edit);
+    case TP_LIVE_INT3:
+        return !traps || write_word_int3(live, edit);
+    case TP_LIVE_TAIL:
+        return !traps || write_word_tail(live, edit);
+    case TP_LIVE_FIRST:
+        return stops || write_word_first(live, class_chosen, edit);
+    default:
+        return false;
+    }
+}
+
+/* The prefix scheme wants tails stored at once, the trace hook wants to see each step. */
+static bool wants_each_edit(void) {
+    return tp_port()->trace || tp_registry.options.call_scheme == TP_SCHEME_PREFIX;
+}
+
 enum tp_status tp_live_run(struct tp_live *live, const struct tp_run *run) {
+    const bool each = wants_each_edit();
     for (uint32_t at = 0; at < run->count; at++) {
-        enum tp_status status = slow_run_edit(live, run, at, class_of(run, at));
+        const struct tp_word_edit *edit = &run->edits[at];
+        unsigned class_chosen = class_of(run, at);
+        if (!each && !tp_leaves_page(edit) && do_word(live, class_chosen, edit))
+            continue;
+        enum tp_status status = slow_run_edit(live, run, at, class_chosen);
         if (status != TP_OK)
             return status;
     }

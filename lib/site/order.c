@@ -127,6 +127,7 @@ TP_COLD void tp_order_sites(struct tp_image *image) {
         counts[class_of(image, tp_site_address(&image->sites[i]))]++;
     image->place_count = counts[0];
     image->template_count = counts[1];
+    image->places_per_byte = ((uint64_t)counts[0] << 32) / (image->text_end - image->text_start);
 }
 
 TP_COLD static bool index_before(const struct tp_sort *sort, uint32_t a, uint32_t b) {

@@ -44,8 +44,50 @@ uint32_t tp_search_sites(const struct tp_image *image, uint32_t first, uint32_t 
     return first;
 }
 
+static inline bool begins_by(const struct tp_image *image, uint32_t at, uintptr_t address) {
+    return tp_site_address(&image->sites[at]) <= address;
+}
+
+/*
+ * How many of the places [first, first + count) begin at or before `address`. It counts instead of branching: which way
+ * a search goes is what no CPU foresees.
+ */
+static uint32_t count_up_to(const struct tp_image *image, uint32_t first, uint32_t count, uintptr_t address) {
+    uint32_t at = first;
+    while (count > 1) {
+        uint32_t half = count / 2;
+        at += begins_by(image, at + half - 1, address) * half;
+        count -= half;
+    }
+    return at - first + (count && begins_by(image, at, address));
+}
+
+/*
+ * All places, from where the address would be if sites lay evenly: steps that double lead to two of them with the
+ * address between. Fast where it matters, in #BP, and never much more work than halving everything.
+ */
+static uint32_t count_places_up_to(const struct tp_image *image, uintptr_t address) {
+    const uint32_t count = image->place_count;
+    uint64_t guess = (address - image->text_start) * image->places_per_byte >> 32;
+    uint32_t low = 0, high = count, step = 32;
+    if (guess >= count)
+        guess = count ? count - 1 : 0;
+    if (count && begins_by(image, (uint32_t)guess, address)) {
+        for (low = (uint32_t)guess; count - low > step && begins_by(image, low + step, address); step *= 2)
+            low += step;
+        high = count - low > step ? low + step : count;
+    } else {
+        for (high = (uint32_t)guess; high > step && !begins_by(image, high - step, address); step *= 2)
+            high -= step;
+        low = high > step ? high - step : 0;
+    }
+    return low + count_up_to(image, low, high - low, address);
+}
+
 uint32_t tp_search_place(const struct tp_image *image, uintptr_t address) {
-    uint32_t at = tp_search_sites(image, 0, image->place_count, address + 1);
+    if (address < image->text_start || address >= image->text_end)
+        return image->place_count;
+    uint32_t at = count_places_up_to(image, address);
     while (at > 0 && (image->sites[at - 1].detail & TP_DETAIL_NESTED))
         at--;
     if (at == 0 || tp_site_end(&image->sites[at - 1]) <= address)
