@@ -21,3 +21,10 @@ function(add_host_library name)
 endfunction()
 
 add_host_library(textpatch_host)
+
+# The same, with text that other threads execute meanwhile: what tests/silicon and bench/live share.
+set(silicon_dir "${TEXTPATCH_DIR}/tests/silicon")
+add_library(silicon_port OBJECT EXCLUDE_FROM_ALL "${silicon_dir}/silicon_port.c" "${silicon_dir}/peer.c"
+    "${silicon_dir}/crowd.c" "${silicon_dir}/grid.c" "${silicon_dir}/sites.asm")
+target_link_libraries(silicon_port PUBLIC textpatch_host)
+target_include_directories(silicon_port PUBLIC "${silicon_dir}")

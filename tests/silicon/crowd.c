@@ -31,8 +31,8 @@ static void point(int32_t *field, uintptr_t target) {
 
 static void map_memory(void) {
     silicon_map_text(TEXT, TEXT_SIZE);
-    tables = mmap((void *)TABLES, sizeof *tables, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
-                  -1, 0);
+    tables = mmap((void *)TABLES, sizeof *tables, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (tables != (void *)TABLES)
         silicon_die("crowd: no memory for tables");
 }

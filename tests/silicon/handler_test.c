@@ -299,7 +299,7 @@ static void every_step(void **state) {
     change_and_execute(call_across, &tp_static_call_call_across, one, nothing, 1, 40);
     change_and_execute(call_across, &tp_static_call_call_across, zero, two, 0, 2);
     change_and_execute(call_jump, &tp_static_call_call_jump, one, nothing, 1, 40);
-    change_and_execute((site_code *)tp_static_call_trampoline_call_jump, &tp_static_call_call_jump, one, nothing, 1, 40);
+    change_and_execute(tp_static_call_trampoline_call_jump, &tp_static_call_call_jump, one, nothing, 1, 40);
     change_and_execute(key_long_across, &key_long_across_cell, 0, 1, 1, 2);
     change_and_execute(key_short_across, &key_short_across_cell, 0, 1, 1, 2);
     must(tp_key_update(&op_across_cell, one));

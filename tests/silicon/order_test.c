@@ -7,7 +7,7 @@
  *   thousand_by_store    1,000 in one quadword each: one sync
  *   mixed                by store, trap and rendezvous in one batch: three syncs and one stop
  *   nothing_to_do        no sync
- *   later_wins           a cell that is noted twice; keys in any order: the last note counts, each site is written once
+ *   later_wins           cells noted twice, in any order: the last note counts, each site is written once
  *   skipped_sync         negative control: the port claims a sync that it did not make; the check finds it, each of three
  *   wrong_order          negative control: the check finds any two neighbours of unlike steps exchanged, any left out
  */

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -342,7 +341,6 @@ static bool handle(int signal_number, void (*handler)(int, siginfo_t *, void *))
     return sigaction(signal_number, &action, NULL) == 0;
 }
 
-/* Two threads that wait for each other get nowhere while others run in their place: hence the priority. */
 const char *silicon_start(void) {
     if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0) != 0)
         return "this Linux has no membarrier(PRIVATE_EXPEDITED_SYNC_CORE)";
@@ -351,7 +349,5 @@ const char *silicon_start(void) {
     if (!handle(SIGTRAP, take_breakpoint) || !handle(SIGUSR1, take_stop))
         return "signals can't be handled";
     share_program();
-    if (setpriority(PRIO_PROCESS, 0, -10) != 0)
-        fprintf(stderr, "# not in front of other processes: on a busy machine this takes long\n");
     return NULL;
 }

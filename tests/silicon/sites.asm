@@ -2,7 +2,7 @@
 ;
 ; What the tests patch: functions with one site each, at a chosen offset in a cache line, and what they call.
 ;
-;   value_N       return N: 1 and 2 have no inline form, 3 and 4 one of one instruction, 5 and 6 one of two
+;   value_N       return N: 1, 2 and 9 have no inline form, 3 and 4 one of one instruction, 5 to 7 one of several
 ;   NAME          a function that holds a site and returns what the site makes of it; its cell is NAME_cell
 ;   NAME_site     the site's first byte, NAME_end its end
 %include "textpatch/textpatch.inc"
@@ -106,6 +106,7 @@ plain value_9, 9
 TP_PATCHLET_FUNCTION value_3, patchlet_3, {mov eax, 3}
 TP_PATCHLET_FUNCTION value_4, patchlet_4, {mov eax, 4}
 TP_PATCHLET_FUNCTION value_5, patchlet_5, {push 5}, {pop rax}
+TP_PATCHLET_FUNCTION value_7, patchlet_7, {xor eax, eax}, {or al, 7}
 TP_PATCHLET_FUNCTION value_6, patchlet_6, {pause}, {push 6}, {pop rax} ; an interrupt most likely lands behind the first
 
 ; In one aligned quadword, and across a line.

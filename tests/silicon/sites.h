@@ -7,8 +7,9 @@
 
 #include <stdint.h>
 
-/* Returns N; 1, 2 and 9 have no inline form, 3 and 4 one of one instruction, 5 and 6 one of two. */
-unsigned value_1(void), value_2(void), value_3(void), value_4(void), value_5(void), value_6(void), value_9(void);
+/* Returns N; 1, 2 and 9 have no inline form, 3 and 4 one of one instruction, 5 to 7 one of several. */
+unsigned value_1(void), value_2(void), value_9(void), value_3(void), value_4(void);
+unsigned value_5(void), value_6(void), value_7(void);
 /* Has an inline form whose operand, taken for a call's displacement, leads to torn_pad, which returns 60. */
 unsigned value_torn(void);
 

@@ -16,7 +16,7 @@
 #include "harness.h"
 
 enum { NONE = 9, STORE = TP_CLASS_STORE, TRAP = TP_CLASS_TRAP, RENDEZVOUS = TP_CLASS_RENDEZVOUS };
-enum { BY_STORE = 150000, BY_TRAP = 12000, BY_RENDEZVOUS = 3000 };
+enum { BY_STORE = 150000, BY_TRAP = 8000, BY_RENDEZVOUS = 3000 };
 
 struct storm {
     const char *name;

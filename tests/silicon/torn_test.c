@@ -8,82 +8,31 @@
  *   whole_store_does_not   the same in one quadword, and as many times: none
  *   int3_dropped           by the library, but a hook puts the old first byte back where each int3 is written: the peer
  *                          executes the old opcode with the new tail
- *
- * How it works
- *   Four functions lie so that each half of the displacement has two values, and each mixture leads to one of them.
  */
+#include "grid.h"
 #include "harness.h"
 
-enum {
-    GRID = 0x60000000,
-    GRID_SIZE = 0x40000,
-    ACROSS = 61, /* of the call: its displacement has two bytes in each of two lines */
-    WHOLE = 2 * 64 + 8,
-    STORES = 20000000, /* at most */
-};
+enum { STORES_MAX = 20000000 };
 
 static struct peer peer;
 
-/* mov $value,%eax; ret */
-static void put_function(unsigned offset, unsigned value) {
-    uint8_t code[] = {0xb8, (uint8_t)value, 0, 0, 0, 0xc3};
-    memcpy(silicon_alias(GRID + offset, sizeof code), code, sizeof code);
-}
-
-/* sub $8,%rsp; call; add $8,%rsp; ret */
-static site_code *put_caller(unsigned site) {
-    static const uint8_t before[] = {0x48, 0x83, 0xec, 8, 0xe8}, after[] = {0x48, 0x83, 0xc4, 8, 0xc3};
-    memcpy(silicon_alias(GRID + site - 4, sizeof before), before, sizeof before);
-    memcpy(silicon_alias(GRID + site + 5, sizeof after), after, sizeof after);
-    return (site_code *)(uintptr_t)(GRID + site - 4);
-}
-
-static uint32_t mixture(unsigned low, unsigned high) {
-    return (low ? 0x2000 : 0x1000) + (high ? 0x20000 : 0x10000);
-}
-
-/* The functions for one site: 1 and 2 are right, 61 and 62 are mixtures. */
-static void put_targets(unsigned site) {
-    put_function(site + 5 + mixture(0, 0), 1);
-    put_function(site + 5 + mixture(1, 1), 2);
-    put_function(site + 5 + mixture(1, 0), 61);
-    put_function(site + 5 + mixture(0, 1), 62);
-}
-
-/* As any plain store: the compiler's 4 bytes at once. Returns how many were made. */
-static unsigned store_until_torn(unsigned site, unsigned count) {
-    uint32_t values[2] = {mixture(0, 0), mixture(1, 1)};
-    uint8_t *operand = silicon_alias(GRID + site + 1, 4);
-    put_targets(site);
-    memcpy(operand, &values[0], 4);
-    peer_give(&peer, put_caller(site), 1);
-    peer_change(&peer, 2);
-    for (unsigned i = 1; i <= count; i++) {
-        *(volatile uint32_t *)operand = values[i % 2];
-        peer_wait(&peer);
-        if (peer.wrong)
-            return i;
-    }
-    return count;
-}
-
-static unsigned stores_made;
+static unsigned long stores_made;
 
 static void plain_store_tears(void **state) {
     (void)state;
     peer_start(&peer, 1);
-    stores_made = store_until_torn(ACROSS, STORES);
+    stores_made = grid_store(&peer, GRID_ACROSS, STORES_MAX, true);
     peer_end(&peer);
-    printf("# torn %lu, after %u stores\n", peer.wrong, stores_made);
+    printf("# torn %lu, after %lu stores\n", peer.wrong, stores_made);
     assert_true(peer.wrong > 0);
 }
 
 static void whole_store_does_not(void **state) {
     (void)state;
     peer_start(&peer, 1);
-    unsigned count = store_until_torn(WHOLE, stores_made > 1000000 ? stores_made : 1000000);
+    unsigned long count = grid_store(&peer, GRID_WHOLE, stores_made > 1000000 ? stores_made : 1000000, true);
     peer_end(&peer);
-    printf("# torn %lu, after %u stores\n", peer.wrong, count);
+    printf("# torn %lu, after %lu stores\n", peer.wrong, count);
     assert_int_equal(peer.wrong, 0);
 }
 
@@ -130,7 +79,7 @@ static void int3_dropped(void **state) {
 
 static int start(void **state) {
     int result = start_process(state);
-    silicon_map_text(GRID, GRID_SIZE);
+    grid_map();
     return result;
 }
 
