@@ -13,6 +13,9 @@ global tp_read_cr0:function hidden (tp_read_cr0.end - tp_read_cr0)
 global tp_write_cr0:function hidden (tp_write_cr0.end - tp_write_cr0)
 global tp_read_cr4:function hidden (tp_read_cr4.end - tp_read_cr4)
 global tp_privilege_level:function hidden (tp_privilege_level.end - tp_privilege_level)
+global tp_probe_breakpoint:function hidden (tp_probe_end - tp_probe_breakpoint)
+global tp_probe_int3:function hidden (tp_probe_end - tp_probe_int3)
+global tp_probe_answer:function hidden (tp_probe_end - tp_probe_answer)
 
 ; void tp_serialize(bool has_serialize)
 ; Both ways are serialising instructions, and both may be used at any privilege level (Intel SDM vol. 3 section 9.3,
@@ -80,3 +83,18 @@ tp_privilege_level:
     and eax, 3
     ret
 .end:
+
+; bool tp_probe_breakpoint(void)
+; Whether #BP leads to tp_handle_breakpoint(), which sends this int3, and no other, to tp_probe_answer. One who passes
+; over an int3 that it doesn't know returns behind it.
+;   31 c0 cc c3 b8 01 00 00 00 c3
+align 16, int3
+tp_probe_breakpoint:
+    xor eax, eax
+tp_probe_int3:
+    int3
+    ret
+tp_probe_answer:
+    mov eax, 1
+    ret
+tp_probe_end:

@@ -17,6 +17,11 @@ void tp_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 /* 0 to 3: what CS says. */
 unsigned tp_privilege_level(void);
 
+/* Whether an int3 of this CPU reaches tp_handle_breakpoint(); the two labels are for it. */
+bool tp_probe_breakpoint(void);
+extern const uint8_t tp_probe_int3[] __attribute__((visibility("hidden")));
+extern const uint8_t tp_probe_answer[] __attribute__((visibility("hidden")));
+
 /* Privilege level 0 only. */
 uint64_t tp_read_cr0(void);
 void tp_write_cr0(uint64_t value);

@@ -31,7 +31,8 @@
  *   tp_audit(), which looks at all of them.
  *
  * Context of all calls that write
- *   One CPU, interrupts off, nobody in the middle of a site (any moment early at boot). Not from an NMI or #BP.
+ *   At boot: one CPU, interrupts off, nobody in the middle of a site (any moment early at boot). Not from an NMI or #BP.
+ *   While other CPUs run (tp_cpus_running()): where the port's may_wait says yes; callers take turns (textpatch/live.h).
  *
  * Edge cases
  *   - An image without a single record is TP_ERR_EMPTY_TABLE: the usual cause is a linker script that drops the
@@ -166,9 +167,10 @@ TP_MUST_CHECK enum tp_status tp_image_remove(struct tp_image *image);
 /*
  * Brings every site of every image to the wanted state.
  * Context: see above. Statuses: TP_OK; TP_ERR_NOT_INITIALIZED; TP_ERR_EMPTY_TABLE if no image was added;
- * TP_ERR_CPUS_RUNNING; TP_ERR_PORT_HOOK_MISSING; TP_ERR_OUT_OF_REACH; TP_ERR_UNEXPECTED_BYTES;
- * TP_ERR_NESTED_TOO_DEEP where a replacement holds itself. With all of
+ * TP_ERR_BATCH_OPEN; TP_ERR_PORT_HOOK_MISSING; TP_ERR_OUT_OF_REACH; TP_ERR_UNEXPECTED_BYTES; while other CPUs run also
+ * TP_ERR_WRONG_CONTEXT, TP_ERR_CLASS_IMPOSSIBLE; TP_ERR_NESTED_TOO_DEEP where a replacement holds itself. With all of
  * these nothing was changed. TP_ERR_MAP_FAILED, TP_ERR_READ_BACK: what was written has been put back (status.h).
+ * TP_ERR_CPU_SILENT, TP_ERR_CPU_BUSY: to be gone on with, see textpatch/live.h.
  */
 TP_MUST_CHECK enum tp_status tp_apply(void);
 
@@ -204,9 +206,11 @@ TP_MUST_CHECK enum tp_status tp_key_add(void *cell, int64_t change);
  */
 TP_MUST_CHECK enum tp_status tp_set_cpu_count(unsigned count);
 /*
- * From here on other CPUs execute the text: calls that write answer TP_ERR_CPUS_RUNNING.
- * Context: as tp_set_cpu_count(). Statuses: TP_OK, TP_ERR_NOT_INITIALIZED; TP_ERR_NOT_APPLIED if the text has been
- * applied for one CPU, so that lock prefixes are missing from it.
+ * From here on other CPUs execute the text: calls that write do so live (textpatch/live.h), or answer
+ * TP_ERR_PORT_HOOK_MISSING where the port can't. With a port that can, one int3 is executed here, to see that #BP leads
+ * to tp_handle_breakpoint(): the gate must be set. false: this CPU is alone again.
+ * Context: as tp_set_cpu_count(). Statuses: TP_OK, TP_ERR_NOT_INITIALIZED, TP_ERR_BATCH_OPEN; TP_ERR_NO_BREAKPOINT;
+ * TP_ERR_NOT_APPLIED if the text has been applied for one CPU, so that lock prefixes are missing from it.
  */
 TP_MUST_CHECK enum tp_status tp_cpus_running(bool running);
 

@@ -52,6 +52,8 @@
  *   - A site whose old form has a call that doesn't end it (a return address would lie inside the site) can't be
  *     changed live: TP_ERR_CLASS_IMPOSSIBLE.
  *   - An image that was added while CPUs run is written by the boot writer at the next tp_apply(), before it can run.
+ *   - tp_cpus_running(true) executes one int3 of its own: a kernel whose #BP doesn't lead to tp_handle_breakpoint() is
+ *     told then, TP_ERR_NO_BREAKPOINT, and not at the first site. (One that panics at an unknown int3 does so there.)
  *   - TP_ERR_CPU_SILENT and TP_ERR_CPU_BUSY come from the middle of a batch. The batch stays as it is, and stays the
  *     caller's: int3 bytes that are in the text go on being emulated, so that every CPU goes on executing what the
  *     sites mean. tp_batch_resume() goes on from the step that failed, as often as is needed. Until it has ended,

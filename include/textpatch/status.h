@@ -45,6 +45,7 @@ enum tp_status {
     TP_ERR_BAD_ARGUMENT,
     TP_ERR_PORT_HOOK_MISSING, /* tp_last_error()->hook names it */
     TP_ERR_MAP_FAILED,        /* the port gave no writable alias */
+    TP_ERR_NO_BREAKPOINT,     /* an int3 does not reach tp_handle_breakpoint() */
     TP_ERR_CPU_SILENT,        /* a CPU did not answer in time: tp_last_error()->value is its number */
     TP_ERR_CPU_BUSY,          /* a CPU was found inside a site at every try */
     /* The tables. */

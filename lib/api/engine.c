@@ -82,6 +82,9 @@ TP_COLD enum tp_status tp_cpus_running(bool running) {
     for (const struct tp_image *image = tp_registry.images; running && image; image = image->next)
         if (image->applied && tp_state_has(&tp_registry.applied, TP_FEATURE_ONE_CPU))
             return tp_fail(&(struct tp_error){.status = TP_ERR_NOT_APPLIED, .image = image->name});
+    enum tp_status status = running ? tp_check_breakpoints() : TP_OK;
+    if (status != TP_OK)
+        return status;
     forget_fresh();
     tp_registry.others_run = running;
     return TP_OK;

@@ -6,6 +6,7 @@
 
 #include "../port.h"
 #include "../report.h"
+#include "../serialize.h"
 
 /* Who has entered: the port's word for it, or ALONE. Only ever compared with oneself, so it needs no lock. */
 enum { ALONE = 1 };
@@ -54,6 +55,13 @@ enum tp_status tp_enter(void) {
     if (status == TP_OK)
         entered_by = this_caller();
     return status;
+}
+
+/* Asked before the first int3 of a site and not at it, when it would be too late to say so. */
+enum tp_status tp_check_breakpoints(void) {
+    if (missing_hook() || tp_probe_breakpoint())
+        return TP_OK;
+    return tp_fail_with(TP_ERR_NO_BREAKPOINT);
 }
 
 /* Where a hook is missing nobody writes, so that there is nothing to be kept out. */

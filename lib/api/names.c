@@ -31,6 +31,7 @@ const char *tp_status_text(enum tp_status status) {
                                   "bad argument\0"
                                   "the port lacks a hook\0"
                                   "the port gave no writable alias\0"
+                                  "an int3 does not reach tp_handle_breakpoint()\0"
                                   "a CPU did not answer in time\0"
                                   "a CPU was inside a site at every try\0"
                                   "empty table: does the linker script KEEP the records?\0"

@@ -285,7 +285,11 @@ static void expect_no_batch(void) {
 
 static void live_order(void **state) {
     (void)state;
-    run_others(start_live(24));
+    struct world *world = start_live(24);
+    passes_over_int3 = true;
+    expect(TP_ERR_NO_BREAKPOINT, tp_cpus_running(true));
+    passes_over_int3 = false;
+    run_others(world);
     uint64_t hash = hash_text();
     expect_no_batch();
     live.may_not_wait = true;

@@ -12,6 +12,9 @@
 
 #include "expect.h"
 
+#include <signal.h>
+#include <ucontext.h>
+
 #include <textpatch/live.h>
 
 static struct live_port {
@@ -65,6 +68,17 @@ static const struct tp_port live_port = {.map_text = map_text,
                                          .stop_cpus = stop_nobody,
                                          .trace = note_step};
 
+/* No site is executed here: this is for the int3 of tp_cpus_running(). */
+static bool passes_over_int3;
+
+static inline void take_breakpoint(int number, siginfo_t *info, void *context) {
+    greg_t *interrupted = ((ucontext_t *)context)->uc_mcontext.gregs;
+    struct tp_regs regs = {.rip = (uint64_t)interrupted[REG_RIP]};
+    (void)number, (void)info;
+    if (!passes_over_int3 && tp_handle_breakpoint(&regs) == TP_BREAKPOINT_RESUME)
+        interrupted[REG_RIP] = (greg_t)regs.rip;
+}
+
 /* The library anew, with another port. */
 static inline void restart_with(const struct tp_port *port) {
     assert_int_equal(tp_finish(), TP_OK);
@@ -81,7 +95,9 @@ static inline void run_others(struct world *world) {
 
 /* A crowd of good sites; the caller may put more before run_others(). */
 static inline struct world *start_live(unsigned count) {
+    const struct sigaction action = {.sa_sigaction = take_breakpoint, .sa_flags = SA_SIGINFO};
     struct world *world = start_crowd(count);
+    assert_int_equal(sigaction(SIGTRAP, &action, NULL), 0);
     restart_with(&live_port);
     live = (struct live_port){.caller = 1};
     return world;
