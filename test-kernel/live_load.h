@@ -44,8 +44,6 @@ void run_live_plainly(void (*test)(void));
 /* Its two halves. close_live() goes with whatever open_live() has got to. */
 bool open_live(const struct live_setup *setup);
 void close_live(void);
-/* Steps out of order are what this test is after: close_live() doesn't mind them. */
-void expect_disorder(void);
 
 /* ---- Storms ---- */
 
@@ -76,14 +74,14 @@ struct live_result {
     uint64_t nanoseconds;
 };
 
-/* Runs it in the state 0, and leaves it in the state 0. Prints a line of the numbers; `wrong` fails nothing here. */
+/* Begins and ends in the state 0. Prints a line of the numbers; `wrong` fails nothing here. */
 struct live_result storm(const struct live_storm *storm);
 /* Nothing may be wrong, and every way of visiting must have been taken. */
 void run_storm(const struct live_storm *storm);
 
 /* ---- Load without a storm ---- */
 
-/* All other CPUs visit the places. From then on `move_load` moves them, as in a storm. */
+/* Moves to the state 0, and has all other CPUs visit the places. From then on `move_load` moves them, as in a storm. */
 void start_load(const struct live_storm *load);
 enum tp_status move_load(void);
 /* Another CPU has come: it visits the places too. */

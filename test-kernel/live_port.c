@@ -100,6 +100,11 @@ const char *live_order_fault(void) {
     return order.fault;
 }
 
+void forget_live_order_faults(void) {
+    live_order_faults = 0;
+    order.fault = NULL;
+}
+
 static void require(bool held, const char *fault) {
     if (held)
         return;
@@ -196,9 +201,11 @@ static void judge(const struct tp_trace *trace) {
 static void trace_step(const struct tp_trace *trace) {
     if (trace->step < TP_STEPS)
         live_counts.steps[trace->step]++;
-    if (trace->length)
+    if (trace->length && trace->step != TP_STEP_STOPPED) /* nobody translates what stands still */
         note_write(trace->address, trace->length);
     judge(trace);
+    if (trace->step == TP_STEP_INT3 && trace->site == live_faults.int3_site)
+        poke_text(trace->site, &live_faults.int3_byte, 1);
     if (live_step_hook)
         live_step_hook(trace);
 }
@@ -252,7 +259,6 @@ static void write_stopped(void *argument) {
     order.stopping = false;
 }
 
-/* Nothing has to be stored again here: nobody translates what stands still. */
 static enum tp_stop stop_cpus(bool (*may_proceed)(uintptr_t ip), void (*write)(void *), void *argument,
                               unsigned *silent) {
     struct errand errand = {write, argument};
@@ -299,10 +305,9 @@ void reset_live_port(void) {
     live_faults = (struct live_faults){0};
     live_step_hook = NULL;
     live_foreign_hook = NULL;
-    live_order_faults = 0;
     live_order_without_middle = false;
+    forget_live_order_faults();
     order.open = order.stopping = false;
     order.count = 0;
-    order.fault = NULL;
     forget_writes();
 }

@@ -53,6 +53,7 @@ extern struct live_counts live_counts;
 extern unsigned live_order_faults;
 /* The first of them; NULL if there is none. */
 const char *live_order_fault(void);
+void forget_live_order_faults(void);
 /* The middle sync isn't asked for: struct tp_live_options has without_middle_sync. */
 extern bool live_order_without_middle;
 
@@ -66,6 +67,8 @@ extern void (*live_foreign_hook)(struct tp_regs *regs);
 
 struct live_faults {
     unsigned dropped_syncs; /* 1 << n: the nth sync of each batch, from 0, is not made, and said to have been */
+    uintptr_t int3_site;    /* the int3 at this site is overwritten at once with int3_byte */
+    uint8_t int3_byte;
     bool everywhere;        /* stop_cpus takes every address for a good one */
     bool never;             /* stop_cpus stops nobody, and says that it found a CPU inside a site */
 };

@@ -31,6 +31,18 @@ target live_one, 1001
 target live_two, 1002
 target live_three, 1003
 
+global live_damage_stack:function hidden
+global live_damage_register:function hidden
+align 16, int3
+live_damage_stack:
+    mov eax, 1002
+    inc qword [rsp + 8]
+    ret
+live_damage_register:
+    mov eax, 1002
+    inc ecx
+    ret
+
 TP_PATCHLET_FUNCTION live_inline_one, live_inline_one_patchlet, {mov eax, 1011}
 TP_PATCHLET_FUNCTION live_inline_two, live_inline_two_patchlet, {mov eax, 1012}
 
@@ -139,6 +151,8 @@ visit visit_op_wide, 0, 8, TP_OP_CALL 14, live_ops + 0
 visit visit_mixed_store, 0, 8, TP_OP_CALL 6, live_ops + 8
 visit visit_mixed_line, 63, 64, TP_OP_CALL 6, live_ops + 8
 visit visit_companion, 5, 8, TP_OP_CALL 6, live_ops + 16
+
+visit visit_int3, 0, 8, int3
 
 ; The site's last three bytes lie in the next page.
 section .text.live_page progbits alloc exec nowrite align=4096

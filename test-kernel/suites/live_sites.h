@@ -26,6 +26,8 @@ unsigned long live_one(void), live_two(void), live_three(void);
 unsigned long live_inline_one(void), live_inline_two(void);   /* have inline forms of one instruction */
 unsigned long live_several_one(void), live_several_two(void); /* of three, of the same lengths, a pause in between */
 unsigned long live_stack(void);                               /* of two: push, pop */
+/* What no function may do: they write above their frame, to rcx. LIVE_TWO. */
+unsigned long live_damage_stack(void), live_damage_register(void);
 enum {
     LIVE_ONE = 1001,
     LIVE_TWO = 1002,
@@ -49,6 +51,9 @@ live_visitor visit_op_store, visit_op_quadword, visit_op_line, visit_op_page, vi
 live_visitor visit_mixed_store, visit_mixed_line;
 /* companion: across two quadwords. */
 live_visitor visit_companion;
+
+/* No site: an int3 in the text. */
+live_visitor visit_int3;
 
 /* live_call: through the trampoline; sites with records of their own, as call in a quadword and across two lines, as
  * jmp and as jz, taken and not. */
