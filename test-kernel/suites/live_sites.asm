@@ -205,6 +205,17 @@ not_taken_site:
     mov eax, LIVE_FELL
     ret
 
+LIVE_FEATURE equ 13 * 32 + 40
+
+%macro call_and_go_on 0
+    call live_one
+    xchg ecx, ecx
+%endmacro
+global live_calls_inside:function hidden
+live_calls_inside:
+    TP_ALTERNATIVE {call_and_go_on}, {mov eax, LIVE_NONE}, LIVE_FEATURE
+    ret
+
 ; The branch leaves eax as it is where it falls through: that is told from what follows.
 %macro branch_visit 6             ; name, offset, alignment, TP_STATIC_BRANCH…, starts, jumps_if_enabled
 global %1:function hidden

@@ -60,6 +60,10 @@ live_visitor visit_int3;
 TP_DECLARE_STATIC_CALL(live_call, live_one);
 live_visitor visit_trampoline, visit_call_store, visit_call_line, visit_tail, visit_taken, visit_not_taken;
 
+/* An alternative whose original calls, and goes on behind the call; LIVE_FEATURE has it be LIVE_NONE instead. */
+enum { LIVE_FEATURE = TP_FEATURE_KERNEL(40) };
+unsigned long live_calls_inside(void);
+
 /* live_key: enabled they jump, those of the second line fall through. */
 extern union tp_static_key_false live_key;
 live_visitor visit_key_store, visit_key_line, visit_key_short, visit_key_short_line;
