@@ -236,6 +236,7 @@ static void rest(struct loaded *own, unsigned *left) {
 static void work(void *argument) {
     struct loaded *own = argument;
     unsigned left = 1;
+    tp_cpu_online();
     own->stack = (uintptr_t)__builtin_frame_address(0);
     start_cpu_timer(TIMER_HERTZ);
     while (!stopping) {
