@@ -77,10 +77,15 @@ static void put_call(struct crowd *crowd, unsigned call) {
     add_site(crowd, trampoline(call), 6, TP_KIND_TRAMPOLINE, call)->detail = TP_BRANCH_JMP;
 }
 
+/* Each run of as many sites as there are calls has one of each, in an order of its own: calls are a power of 2. */
+static unsigned call_of(const struct crowd *crowd, unsigned site) {
+    return (site * 77 + site / crowd->calls * 29) % crowd->calls;
+}
+
 /* sub $8,%rsp; call; add $8,%rsp; ret */
 static void put_site(struct crowd *crowd, unsigned n) {
     static const char code[] = "\x48\x83\xec\x08\xe8\0\0\0\0\x48\x83\xc4\x08\xc3";
-    unsigned call = n % crowd->calls;
+    unsigned call = call_of(crowd, n);
     uintptr_t address = crowd_address(crowd, n);
     write_code(address - ENTRY, code, sizeof code - 1, ENTRY + 1, trampoline(call));
     point(&add_site(crowd, address, 5, TP_KIND_STATIC_CALL, call)->form, trampoline(call));

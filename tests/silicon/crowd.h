@@ -3,9 +3,9 @@
  * Many call sites of few static calls, with records made by hand: what a host tool finds in a large kernel.
  *
  * How it works
- *   Each static call has as many sites as the others, and a trampoline; sites of one lie apart by as many as there are
- *   calls. Every site is `call trampoline` in a function of its own, 64 bytes, that can be executed: a site in one
- *   aligned quadword at offset 8, or one across a line at 61.
+ *   Each static call has as many sites as the others, and a trampoline; sites of one lie scattered. Every site is
+ *   `call trampoline` in a function of its own, 64 bytes, that can be executed: a site in one aligned quadword at
+ *   offset 8, or one across a line at 61.
  */
 #ifndef SILICON_CROWD_H
 #define SILICON_CROWD_H
@@ -22,7 +22,7 @@ struct crowd {
     uintptr_t text;
 };
 
-/* sites: a multiple of calls. The last crowd's memory is used again. The cells hold value_1. */
+/* sites: a multiple of calls, which is a power of 2. The last crowd's memory is used again. The cells hold value_1. */
 void crowd_build(struct crowd *crowd, unsigned sites, unsigned calls, bool across);
 
 /* The function that executes a site. */

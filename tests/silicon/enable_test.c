@@ -57,7 +57,7 @@ static void second_waits(void **state) {
             continue;
         second_began = 0;
         second_is_done = second_saw_it_live = false;
-        silicon_control.trace = hold_up;
+        silicon_port.trace = hold_up;
         must(tp_key_add(&key_long_across_cell, 1));
         assert_int_equal(first_byte(), 0xe9);
         assert_true(second_began);
@@ -66,7 +66,7 @@ static void second_waits(void **state) {
         assert_true(second_saw_it_live);
         assert_int_equal(second_status, TP_OK);
         assert_int_equal(key_long_across_cell, 2);
-        silicon_control.trace = NULL;
+        silicon_port.trace = NULL;
         must(tp_key_add(&key_long_across_cell, -2));
         assert_int_equal(first_byte(), 0x0f);
     }

@@ -27,9 +27,10 @@ static void look(bool good) {
 }
 
 static void check_looks(void) {
-    assert_true(looked > 0);
-    assert_int_equal(failed, 0);
+    unsigned long all = looked, bad = failed;
     looked = failed = 0;
+    assert_true(all > 0);
+    assert_int_equal(bad, 0);
 }
 
 static struct tp_regs some_regs(uintptr_t rip) {
@@ -62,10 +63,10 @@ static void foreign_is_handed_on(void **state) {
     start_library(&no_stores);
     silicon_control.foreign = take_foreign;
     run_foreign(NULL);
-    silicon_control.trace = run_foreign;
+    silicon_port.trace = run_foreign;
     for (unsigned i = 0; i < 4; i++)
         must(tp_key_update(&op_across_cell, (uintptr_t)(i % 2 ? value_1 : value_2)));
-    silicon_control.trace = NULL;
+    silicon_port.trace = NULL;
     run_foreign(NULL);
     assert_true(silicon_seen.foreign > 20);
     assert_int_equal(tp_audit(NULL, NULL), TP_OK);
@@ -91,9 +92,9 @@ static void foreign_in_a_site(void **state) {
     memcpy(saved, alias, sizeof saved);
     alias[0] = alias[2] = 0xcc;
     look_from_other_batch(NULL);
-    silicon_control.trace = look_from_other_batch;
+    silicon_port.trace = look_from_other_batch;
     must(tp_key_update(&op_across_cell, (uintptr_t)value_2));
-    silicon_control.trace = NULL;
+    silicon_port.trace = NULL;
     look(alias[0] == 0xcc && alias[2] == 0xcc);
     /* A batch that would change the site finds bytes that it doesn't know. */
     must_answer(TP_ERR_UNEXPECTED_BYTES, tp_key_update(&op_whole_cell, (uintptr_t)value_2));
@@ -213,10 +214,10 @@ static void try_conditions(const struct tp_trace *step) {
 static void conditions(void **state) {
     (void)state;
     start_library(&no_stores);
-    silicon_control.trace = try_conditions;
+    silicon_port.trace = try_conditions;
     must(tp_key_update(&tp_static_call_jumps, (uintptr_t)value_2));
     must(tp_key_update(&tp_static_call_jumps, (uintptr_t)value_1));
-    silicon_control.trace = NULL;
+    silicon_port.trace = NULL;
     assert_true(silicon_seen.traps >= 2 * 2 * 16 * 64);
     stop_library();
     check_looks();
@@ -243,9 +244,9 @@ static void ask_about_call(const struct tp_trace *step) {
 static void calls_push(void **state) {
     (void)state;
     start_library(&no_stores);
-    silicon_control.trace = ask_about_call;
+    silicon_port.trace = ask_about_call;
     must(tp_key_update(&op_across_cell, (uintptr_t)value_2));
-    silicon_control.trace = NULL;
+    silicon_port.trace = NULL;
     must(tp_key_update(&op_across_cell, (uintptr_t)value_1));
     stop_library();
     check_looks();
@@ -275,12 +276,12 @@ static void change_and_execute(site_code *code, void *cell, uint64_t first, uint
     values[1] = b;
     must(tp_key_update(cell, first));
     unsigned long traps = silicon_seen.traps;
-    silicon_control.trace = execute;
+    silicon_port.trace = execute;
     must(tp_key_update(cell, second));
     look(run_with_40(code) == b);
     must(tp_key_update(cell, first));
     look(run_with_40(code) == a);
-    silicon_control.trace = NULL;
+    silicon_port.trace = NULL;
     look(silicon_seen.traps - traps >= 6);
 }
 
@@ -290,7 +291,7 @@ static void every_step(void **state) {
                    nothing = (uintptr_t)tp_nop_function, zero = (uintptr_t)tp_return0;
     start_library(&no_stores);
     change_and_execute(op_across, &op_across_cell, one, two, 1, 2);
-    change_and_execute(op_across, &op_across_cell, one, inlined, 1, 3);
+    change_and_execute(op_across, &op_across_cell, one, inlined, 1, 0x03030303);
     change_and_execute(op_across, &op_across_cell, one, nothing, 1, 40);
     change_and_execute(op_across, &op_across_cell, nothing, two, 40, 2);
     change_and_execute(op_jump_across, &op_jump_across_cell, one, two, 1, 2);

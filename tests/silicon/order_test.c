@@ -41,7 +41,7 @@ static void note_sync(void) {
 static void record(void) {
     event_count = 0;
     silicon_seen.syncs = silicon_seen.stops = 0;
-    silicon_control.trace = note_step;
+    silicon_port.trace = note_step;
     silicon_control.synced = note_sync;
 }
 
@@ -129,7 +129,7 @@ static void start_crowd(bool across, const struct tp_live_options *options) {
 }
 
 static void stop_crowd(void) {
-    silicon_control.trace = NULL;
+    silicon_port.trace = NULL;
     silicon_control.synced = NULL;
     must(tp_audit(NULL, NULL));
     stop_library();
@@ -181,7 +181,7 @@ static void mixed(void **state) {
     assert_int_equal(order.counts[REAL_SYNC], 3);
     assert_int_equal(silicon_seen.stops, 1);
     assert_int_equal(op_many() * 1000 + op_whole() * 100 + op_across() * 10 + key_long(), 6222);
-    silicon_control.trace = NULL;
+    silicon_port.trace = NULL;
     must(tp_key_update(&op_many_cell, (uintptr_t)value_1));
     must(tp_key_update(&op_whole_cell, (uintptr_t)value_1));
     must(tp_key_update(&op_across_cell, (uintptr_t)value_1));
@@ -276,7 +276,7 @@ static void wrong_order(void **state) {
         events[i] = saved;
     }
     good_order();
-    silicon_control.trace = NULL;
+    silicon_port.trace = NULL;
     must(tp_key_update(&tp_static_call_call_across, (uintptr_t)value_1));
     stop_crowd();
 }

@@ -4,6 +4,8 @@
 #include <sched.h>
 
 static uint64_t bit_of(unsigned value) {
+    if (value == (value & 0xff) * 0x01010101u)
+        value &= 0xff;
     return value < 64 ? UINT64_C(1) << value : 0;
 }
 

@@ -3,10 +3,11 @@
  * A thread on another CPU that executes a site over and over, and knows what it may see.
  *
  * How it works
- *   A site's code returns a number below 64, and `allowed` has a bit for each number that is right. Before a change the
- *   patcher allows the new one too; after it, the new one alone, and then it waits until the peer has executed the
- *   site twice: once may have begun before. Without that wait a peer that doesn't run would hide everything. The
- *   peer reads `allowed` before and after, since a change may begin or end in between; more than one can't.
+ *   A site's code returns a number below 64, maybe in each of four bytes, and `allowed` has a bit for each number that
+ *   is right. Before a change the patcher allows the new one too; after it, the new one alone, and then it waits until
+ *   the peer has executed the site twice: once may have begun before. Without that wait a peer that doesn't run would
+ *   hide everything. The peer reads `allowed` before and after, since a change may begin or end in between; more than
+ *   one can't.
  *
  * Example
  *   struct peer peer;

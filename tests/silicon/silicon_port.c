@@ -31,6 +31,7 @@ void silicon_die(const char *format, ...) {
 }
 
 void silicon_reset(void) {
+    silicon_port.trace = NULL;
     silicon_control = (struct silicon_control){.stop_patience = PATIENCE};
     silicon_seen.syncs = silicon_seen.stops = silicon_seen.busy = silicon_seen.traps = silicon_seen.foreign = 0;
 }
@@ -312,16 +313,11 @@ static bool may_wait(void) {
     return silicon_may_wait;
 }
 
-static void trace(const struct tp_trace *step) {
-    if (silicon_control.trace)
-        silicon_control.trace(step);
-}
-
 static void log_message(const char *message) {
     fprintf(stderr, "# %s\n", message);
 }
 
-const struct tp_port silicon_port = {
+struct tp_port silicon_port = {
     .map_text = map_text,
     .unmap_text = unmap_text,
     .log = log_message,
@@ -331,7 +327,6 @@ const struct tp_port silicon_port = {
     .may_wait = may_wait,
     .sync_cpus = sync_cpus,
     .stop_cpus = stop_cpus,
-    .trace = trace,
 };
 
 /* Neither of the two signals comes while the other is handled: nobody is stopped inside the #BP handler. */

@@ -38,7 +38,6 @@ enum { SILICON_SKIPPED = 77, SILICON_THREADS = 8 };
 
 /* What tests turn. Set while no batch is under way; silicon_reset() gives the defaults. */
 struct silicon_control {
-    void (*trace)(const struct tp_trace *trace);      /* each step */
     void (*synced)(void);                             /* each sync that was really made */
     bool (*foreign)(struct tp_regs *regs);            /* an int3 that isn't the library's: false is fatal, as always */
     unsigned skip_sync;                               /* this sync, counted from 1, is claimed but not made */
@@ -58,7 +57,8 @@ void silicon_reset(void);
 /* Of the calling thread. */
 extern __thread bool silicon_may_wait;
 
-extern const struct tp_port silicon_port;
+/* Tests put a `trace` hook into it, which makes the library write site by site, and take it out again. */
+extern struct tp_port silicon_port;
 
 /* NULL, or why this can't be done here. */
 const char *silicon_start(void);

@@ -2,7 +2,8 @@
 ;
 ; What the tests patch: functions with one site each, at a chosen offset in a cache line, and what they call.
 ;
-;   value_N       return N: 1, 2 and 9 have no inline form, 3 and 4 one of one instruction, 5 to 7 one of several
+;   value_N       return N: 1, 2 and 9 have no inline form, 3 and 4 one of one instruction, 5 to 7 one of several;
+;                 3 and 4 do it in each of four bytes, so that mixtures show
 ;   NAME          a function that holds a site and returns what the site makes of it; its cell is NAME_cell
 ;   NAME_site     the site's first byte, NAME_end its end
 %include "textpatch/textpatch.inc"
@@ -100,11 +101,14 @@ section .text.silicon progbits alloc exec nowrite align=4096
     ret
 %endmacro
 
+; As far apart as this, so that displacements of calls of 1 and of 2 differ in three bytes: what is not one or the other
+; leads into int3.
 plain value_1, 1
-plain value_2, 2
 plain value_9, 9
-TP_PATCHLET_FUNCTION value_3, patchlet_3, {mov eax, 3}
-TP_PATCHLET_FUNCTION value_4, patchlet_4, {mov eax, 4}
+    times 0x11110 - ($ - value_1) int3
+plain value_2, 2
+TP_PATCHLET_FUNCTION value_3, patchlet_3, {mov eax, 0x03030303}
+TP_PATCHLET_FUNCTION value_4, patchlet_4, {mov eax, 0x04040404}
 TP_PATCHLET_FUNCTION value_5, patchlet_5, {push 5}, {pop rax}
 TP_PATCHLET_FUNCTION value_7, patchlet_7, {xor eax, eax}, {or al, 7}
 TP_PATCHLET_FUNCTION value_6, patchlet_6, {pause}, {push 6}, {pop rax} ; an interrupt most likely lands behind the first

@@ -7,7 +7,10 @@
 
 #include <stdint.h>
 
-/* Returns N; 1, 2 and 9 have no inline form, 3 and 4 one of one instruction, 5 to 7 one of several. */
+/*
+ * Return N; 1, 2 and 9 have no inline form, 3 and 4 (in each of four bytes) one of one instruction, 5 to 7 one of
+ * several.
+ */
 unsigned value_1(void), value_2(void), value_9(void), value_3(void), value_4(void);
 unsigned value_5(void), value_6(void), value_7(void);
 /* Has an inline form whose operand, taken for a call's displacement, leads to torn_pad, which returns 60. */

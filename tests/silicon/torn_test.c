@@ -68,9 +68,9 @@ static void int3_dropped(void **state) {
     peer_give(&peer, run_torn, 1);
     change_torn(2000);
     assert_int_equal(peer.wrong, 0);
-    silicon_control.trace = drop_int3;
+    silicon_port.trace = drop_int3;
     change_torn(20000);
-    silicon_control.trace = NULL;
+    silicon_port.trace = NULL;
     printf("# wrong %lu, the first gave %u\n", peer.wrong, peer.first_wrong);
     peer_end(&peer);
     assert_true(peer.wrong > 0);
