@@ -100,7 +100,7 @@ void crowd_build(struct crowd *crowd, unsigned sites, unsigned calls, bool acros
     crowd->image = (struct tp_image){
         .name = "crowd",
         .text_start = TEXT,
-        .text_end = TEXT + TEXT_SIZE,
+        .text_end = crowd_address(crowd, sites - 1) + SPACING,
         .sites = tables->sites,
         .keys = tables->keys,
         .key_count = calls,
