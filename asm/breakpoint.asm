@@ -1,6 +1,7 @@
 ; SPDX-License-Identifier: MIT
-; Entries for the IDT's vector 3 (textpatch/live.h): a complete struct tp_regs (textpatch/regs.h), lib/commit/breakpoint.c
-; to decide, and back. With or without a stack of their own (IST); from the kernel and from user mode.
+; Entries for the IDT's vector 3 (textpatch/live.h): a complete struct tp_regs (textpatch/regs.h),
+; lib/commit/breakpoint.c to decide, and back. With or without a stack of their own (IST); from the kernel and from user
+; mode.
 ;
 ; A call that is emulated pushes a return address 8 bytes below the interrupted rsp. Without IST, that is where the CPU
 ; has put its frame, unless the interrupted rsp was odd by 8: it aligns to 16 before it pushes (Intel SDM vol. 3 section

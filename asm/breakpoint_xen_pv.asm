@@ -2,8 +2,8 @@
 ; The entry for vector 3 of a Xen PV guest's trap table: tp_breakpoint_entry of asm/breakpoint.asm on the frame that Xen
 ; makes. Its trap_info has the flag that masks events (xen/arch-x86/xen.h, TI_SET_IF), like an interrupt gate.
 ;
-; What differs from the CPU's frame (xen/arch-x86/xen-x86_64.h): rcx and r11 lie below it, beside cs lies the upcall mask
-; as it was, and the low bits of cs are 0 where the kernel was interrupted. Xen has changed GS already, aligns the
+; What differs from the CPU's frame (xen/arch-x86/xen-x86_64.h): rcx and r11 lie below it, beside cs lies the upcall
+; mask as it was, and the low bits of cs are 0 where the kernel was interrupted. Xen has changed GS already, aligns the
 ; kernel's stack to 16 as a CPU does, and has no IST.
 
 section .note.GNU-stack noalloc noexec nowrite progbits

@@ -255,6 +255,7 @@ void load_cpu(unsigned cpu) {
 
 void start_load(const struct live_storm *storm) {
     EXPECT_OK(storm->move(0));
+    live_counts = (struct live_counts){0};
     moves_begun = moves_done = 0;
     stopping = false;
     loaded[0] = (struct loaded){.stack = (uintptr_t)__builtin_frame_address(0)};
@@ -335,11 +336,16 @@ struct live_result stop_load(void) {
 
 /* ---- Storms ---- */
 
+static unsigned count_sites_changed(void) {
+    const unsigned *steps = live_counts.steps;
+    return steps[TP_STEP_FIRST] + steps[TP_STEP_STORE] + steps[TP_STEP_STOPPED];
+}
+
 static void print_storm(const struct live_storm *storm, const struct live_result *result) {
-    print_format("# %s: %u moves of %lu us, %u sites changed; visits: %lu, by timer %lu, by NMI %lu, between steps %lu; "
-                 "wrong %lu\n",
+    print_format("# %s: %u moves of %lu us, %u sites changed; visits: %lu, by timer %lu, by NMI %lu, between "
+                 "steps %lu; wrong %lu\n",
                  storm->name, result->rounds, result->nanoseconds / 1000 / (result->rounds + !result->rounds),
-                 live_counts.steps[TP_STEP_FIRST] + live_counts.steps[TP_STEP_STORE] + live_counts.steps[TP_STEP_STOPPED],
+                 count_sites_changed(),
                  result->visits, result->timer_visits, result->nmi_visits, result->step_visits, result->wrong);
     if (result->wrong)
         print_format("# the first wrong one: place %u, value %lu\n", wrong_place, wrong_value);

@@ -4,14 +4,15 @@
  *
  *   static void storms(void) {
  *       const struct live_place places[] = {{visit_op_line, {LIVE_ONE, LIVE_TWO}}, …};
- *       run_storm(&(struct live_storm){.places = places, .count = 2, .states = 2, .rounds = 1000, .move = move});
+ *       run_storm(&(struct live_storm){.places = places, .count = 2, .states = 2, .rounds = 500, .move = move});
  *   }
  *   static void calls(void) { run_live(&(struct live_setup){.entry = tp_breakpoint_entry}, storms); }
  *
- * In a storm every CPU but 0 visits the places over and over, and CPU 0 moves the state, n times. Each move is waited
- * for: the next one comes when every other CPU has visited every place twice since, with rsp even and odd to 16. Each visit must have found the old
- * state or the new one while a move was under way, and the new one alone afterwards; so must those that are made by
- * timer interrupts on all CPUs, by NMIs that are sent at each step of the protocol, and by CPU 0 itself at each step.
+ * In a storm every CPU but 0 visits the places over and over, with rsp even and odd to 16, and CPU 0 moves the state, n
+ * times. Each move is waited for: the next one comes when every other CPU has visited every place twice since. Each
+ * visit must have found the old state or the new one while a move was under way, and the new one alone afterwards; so
+ * must those that are made by timer interrupts on all CPUs, by NMIs that are sent at each step of the protocol, and by
+ * CPU 0 itself at each step.
  */
 #ifndef LIVE_LOAD_H
 #define LIVE_LOAD_H
@@ -35,8 +36,8 @@ struct live_setup {
 extern const struct tp_live_options live_defaults;
 
 /*
- * Runs `test` with the library live on all CPUs, interrupts on and text protected, and cleans up: text must be what the
- * state says, and the steps must have been in order.
+ * Runs `test` with the library live on all CPUs, interrupts on and text protected, and cleans up: text must be what
+ * the state says, and the steps must have been in order.
  */
 void run_live(const struct live_setup *setup, void (*test)(void));
 /* The same with all defaults. */
@@ -74,14 +75,17 @@ struct live_result {
     uint64_t nanoseconds;
 };
 
-/* Begins and ends in the state 0. Prints a line of the numbers; `wrong` fails nothing here. */
+/*
+ * Begins and ends in the state 0; live_counts are the storm's. Prints a line of the numbers; `wrong` fails nothing here.
+ */
 struct live_result storm(const struct live_storm *storm);
 /* Nothing may be wrong, and every way of visiting must have been taken. */
 void run_storm(const struct live_storm *storm);
 
 /* ---- Load without a storm ---- */
 
-/* Moves to the state 0, and has all other CPUs visit the places. From then on `move_load` moves them, as in a storm. */
+/* Moves to the state 0, and has all other CPUs visit the places; move_load() moves them, as in a storm. Counts begin
+ * behind the first move. */
 void start_load(const struct live_storm *load);
 enum tp_status move_load(void);
 /* Another CPU has come: it visits the places too. */

@@ -159,7 +159,8 @@ static void judge_first(uintptr_t address) {
     unsigned number = find_number(address);
     bool has_tail = is_in_state(number, TAILED);
     require(has_tail || is_in_state(number, TRAPPED), "a first byte without its int3");
-    require(was_synced(number) || (has_tail && live_order_without_middle), "a first byte without a sync since the tail");
+    require(was_synced(number) || (has_tail && live_order_without_middle),
+            "a first byte without a sync since the tail");
     set_progress(number, address, WHOLE);
 }
 

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The port of this kernel while its CPUs run (textpatch/port.h, stage "live"), and what tests ask of it: a record of what
- * the library did, a judge of its order, and faults that can be put in.
+ * The port of this kernel while its CPUs run (textpatch/port.h, stage "live"), and what tests ask of it: a record of
+ * what the library did, a judge of its order, and faults that can be put in.
  *
  * What an emulator gets wrong
- *   QEMU's TCG keeps text in translation, and drops what it has of a page's bytes when a CPU stores into them. With
- *   thread=multi, a CPU that is in the middle of translating while another one stores has read the old bytes, but is not
- *   yet known to have anything that could be dropped (accel/tcg/translate-all.c, tb_gen_code() and tb_link_page();
- *   cputlb.c, notdirty_write(), which moreover drops before it stores; QEMU 7.2). Nothing ever drops that translation:
+ *   QEMU's TCG keeps text in translation, and drops what it has of bytes when a CPU stores into them. With
+ *   thread=multi, a CPU that is in the middle of translating while another one stores has read the old bytes, but has
+ *   nothing yet that could be dropped (QEMU 7.2: accel/tcg/translate-all.c, tb_gen_code() reads the text long before
+ *   tb_link_page(); cputlb.c, notdirty_write() moreover drops before the store). Nothing ever drops that translation:
  *   all CPUs may go on executing the old bytes, whatever they serialise. No CPU does that (Intel SDM vol. 3 section
  *   9.1.3, AMD APM vol. 2 section 7.6.1). Seen as calls of the old target for ever, and as an int3 that isn't in memory
  *   being hit again and again. With thread=single neither is seen.
  *   So sync_cpus stops the other CPUs here, where a real kernel's port would only call them, and while they stand still
  *   (whoever answers an interrupt is not translating) stores the bytes that were written since the last sync once more.
  *   And #BP goes by live_entry.asm, which stores a byte again that is no int3 any more, before the entry that is tried
- *   goes back there. Bytes in memory don't change by that, and a CPU that was not synchronised keeps its stale translation:
- *   the library is not spared anything that it owes.
+ *   goes back there. Bytes in memory don't change by that, and a CPU that was not synchronised keeps what it has: the
+ *   library is not spared anything that it owes.
  *   `plain-sync` on the command line leaves both out, to see what happens.
  */
 #ifndef LIVE_PORT_H

@@ -144,8 +144,12 @@ static enum tp_status move_nothing(unsigned state) {
 
 static void storm_of_nothing(void) {
     static const struct live_place places[] = {{visit_op_line, {LIVE_ONE, LIVE_TWO}}};
-    struct live_result result = storm(&(struct live_storm){
-        .name = "a state that nothing follows", .places = places, .count = 1, .states = 2, .rounds = 30, .move = move_nothing});
+    struct live_result result = storm(&(struct live_storm){.name = "a state that nothing follows",
+                                                           .places = places,
+                                                           .count = 1,
+                                                           .states = 2,
+                                                           .rounds = 30,
+                                                           .move = move_nothing});
     EXPECT(result.wrong >= result.rounds);
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * live_cpus: CPUs that come late, and lock prefixes that follow how many there are. Listed before the other live suites:
- * a CPU that runs isn't stopped again.
+ * live_cpus: CPUs that come late, and lock prefixes that follow how many there are. Listed before the other live
+ * suites: a CPU that runs isn't stopped again.
  *
  *   a CPU comes up while the others are under load, with text changed before and after: its first visit is right
- *   lock prefixes: gone while one CPU runs, back before the second one starts, off and on again by single stores while all
- *     of them execute; with prefixes, sums by all CPUs are exact
+ *   lock prefixes: gone while one CPU runs, back before the second one starts, off and on again by single stores while
+ *     all of them execute; with prefixes, sums by all CPUs are exact
  */
 #include <textpatch/textpatch.h>
 
@@ -19,7 +19,11 @@ typedef unsigned long target(void);
 
 #define EACH_CALL {LIVE_ONE, LIVE_TWO, LIVE_THREE}
 static const struct live_place places[] = {
-    {visit_trampoline, EACH_CALL}, {visit_call_store, EACH_CALL}, {visit_call_line, EACH_CALL}, {visit_tail, EACH_CALL}};
+    {visit_trampoline, EACH_CALL},
+    {visit_call_store, EACH_CALL},
+    {visit_call_line, EACH_CALL},
+    {visit_tail, EACH_CALL},
+};
 
 static enum tp_status move_call(unsigned state) {
     static target *const targets[] = {live_one, live_two, live_three};

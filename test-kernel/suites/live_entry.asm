@@ -2,8 +2,9 @@
 ; #BP, on its way to the entry that is tried: what an emulator needs, and no CPU (live_port.h).
 ;
 ; An int3 that was hit, and isn't in memory any more, may have been hit in a stale translation of it. The entry will
-; resume at the site, and with interrupts off the CPU would be there for ever: no sync gets through. So the byte is stored
-; once more, which drops the translation: as a locked `or` of nothing, since the patching CPU may be about to write there.
+; resume at the site, and with interrupts off the CPU would be there for ever: no sync gets through. So the byte is
+; stored once more, which drops the translation: as a locked `or` of nothing, since the patching CPU may be about to
+; write there.
 
 bits 64
 default rel

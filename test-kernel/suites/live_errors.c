@@ -3,7 +3,8 @@
  * live_errors: what is refused while CPUs run, and CPUs that don't answer. Nothing is changed by what is refused.
  *
  *   with interrupts masked, in #BP, in an NMI: TP_ERR_WRONG_CONTEXT
- *   batches: one in another, none, a cell that is no key, counts below 0, options meanwhile; what is cancelled is forgotten
+ *   batches: one in another, none, a cell that is no key, counts below 0, options meanwhile; what is cancelled is
+ *     forgotten
  *   a port without a hook: each of them is named; without stop_cpus all works but what needs it
  *   #BP that doesn't lead to the library (bug 6)
  *   a site that can't be changed live: a call inside, which would return there (bug 25)

@@ -2,8 +2,8 @@
 /*
  * live_images: a module that comes and goes while all CPUs are under load and the kernel's own text changes.
  *
- *   it is added, written at the next apply before anyone runs it, executed by all CPUs, changed with the kernel's keys and
- *     by its own, and removed
+ *   it is added, written at the next apply before anyone runs it, executed by all CPUs, changed with the kernel's keys
+ *     and by its own, and removed
  *   a key of its own is no key before and afterwards (bug 16's like: another module follows in the same memory)
  *   a module whose functions or keys are in use stays
  *   an int3 in its text is the library's while it is there, and foreign afterwards

@@ -46,8 +46,8 @@ live_damage_register:
 TP_PATCHLET_FUNCTION live_inline_one, live_inline_one_patchlet, {mov eax, 1011}
 TP_PATCHLET_FUNCTION live_inline_two, live_inline_two_patchlet, {mov eax, 1012}
 
-; Interrupts land behind the pause: an emulator looks for them there, and nowhere else in straight code. Whoever is there
-; when the bytes change gets half of one value and half of the other.
+; Interrupts land behind the pause: an emulator looks for them there, and nowhere else in straight code. Whoever is
+; there when the bytes change gets half of one value and half of the other.
 TP_PATCHLET_FUNCTION live_several_one, live_several_one_patchlet, {mov al, 0x11}, {pause}, {mov ah, 0x11}
 TP_PATCHLET_FUNCTION live_several_two, live_several_two_patchlet, {mov al, 0x22}, {pause}, {mov ah, 0x22}
 TP_PATCHLET_FUNCTION live_stack, live_stack_patchlet, {push 0x55}, {pop rax}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Places that the suites live_… have changed while CPUs execute them: live_sites.asm. Each is executed by a visit, which
- * puts known values into every register and onto the stack, right where an interrupted rsp points, and looks for damage.
+ * Places that the suites live_… have changed while CPUs execute them: live_sites.asm. Each is executed by a visit,
+ * which puts known values into every register and onto the stack, right where an interrupted rsp points, and looks for
+ * damage.
  */
 #ifndef LIVE_SITES_H
 #define LIVE_SITES_H
