@@ -202,7 +202,8 @@ TP_MUST_CHECK enum tp_status tp_key_add(void *cell, int64_t change);
  * How many CPUs run. 1 (at init) lets lock prefixes go and the boot writer write; the text follows at tp_apply().
  * With more than one, tp_apply() is allowed only to put back lock prefixes before the second CPU starts: call this
  * with 2, tp_apply(), then tp_cpus_running().
- * Statuses: TP_OK, TP_ERR_BAD_ARGUMENT for 0, TP_ERR_NOT_INITIALIZED.
+ * Statuses: TP_OK, TP_ERR_BAD_ARGUMENT for 0, TP_ERR_NOT_INITIALIZED; TP_ERR_CPUS_RUNNING for 1 while others run: first
+ * take them down and call tp_cpus_running(false).
  */
 TP_MUST_CHECK enum tp_status tp_set_cpu_count(unsigned count);
 /*

@@ -44,6 +44,9 @@ TP_COLD static enum tp_status change_feature(uint16_t feature, bool set) {
         return tp_fail_with(TP_ERR_NOT_INITIALIZED);
     if (!tp_feature_exists(feature) || feature == TP_FEATURE_ALWAYS || feature == TP_FEATURE_NEVER)
         return tp_fail(&(struct tp_error){.status = TP_ERR_UNKNOWN_FEATURE, .value = feature});
+    /* Lock prefixes are what the others' atomic operations stand on. */
+    if (feature == TP_FEATURE_ONE_CPU && set && tp_registry.others_run)
+        return tp_fail_with(TP_ERR_CPUS_RUNNING);
     uint32_t *word = &tp_registry.wanted.features[feature / 32], bit = 1u << feature % 32;
     *word = set ? *word | bit : *word & ~bit;
     return TP_OK;

@@ -324,6 +324,8 @@ static void live_order(void **state) {
     assert_int_equal(hash_text(), hash);
     assert_int_equal(live.syncs, 0);
     expect(TP_ERR_CPUS_RUNNING, tp_finish());
+    expect(TP_ERR_CPUS_RUNNING, tp_set_cpu_count(1));
+    expect(TP_ERR_CPUS_RUNNING, tp_feature_set(TP_FEATURE_ONE_CPU));
     const struct tp_live_options bad = {.least_class = 9};
     expect(TP_ERR_BAD_ARGUMENT, tp_set_live_options(&bad));
     const struct tp_live_options other = {.call_scheme = TP_SCHEME_PREFIX};
