@@ -8,7 +8,7 @@
 
 enum { TIMER_HERTZ = 500, POLLS_BEFORE_KICK = 3000, ROUNDS_LEAST = 30 };
 #define PATIENCE 20000000000ull
-#define STORM_LONGEST 1500000000ull
+#define SECOND 1000000000ull
 
 /* ---- The library, live ---- */
 
@@ -115,7 +115,7 @@ void run_live_plainly(void (*test)(void)) {
     run_live(&(struct live_setup){.options = live_defaults}, test);
 }
 
-/* ---- Visits ---- */
+/* ---- Who visits ---- */
 
 enum way { BY_WORK, BY_TIMER, BY_NMI, BY_STEP, WAYS };
 
@@ -124,6 +124,7 @@ static struct loaded {
     volatile uint64_t rounds; /* of all places */
     volatile uint64_t visits[WAYS];
     volatile uint64_t wrong, damaged;
+    unsigned inside; /* a visit, or several of them, one having interrupted the other */
     uint64_t random;
     uintptr_t stack;         /* an address in the work's frame */
     unsigned answers_at_nmi; /* of all CPUs, when the last NMI was sent to this one */
@@ -149,9 +150,47 @@ static void note_wrong(struct loaded *own, const struct live_place *place, uint6
     wrong_value = value;
 }
 
+/* ---- Stores by themselves (live_load.h) ---- */
+
+static bool held; /* nobody begins a visit */
+
+static bool may_store(void) {
+    struct tp_live_options options;
+    tp_get_live_options(&options);
+    return options.least_class == TP_CLASS_STORE;
+}
+
+/* Whether the visit may be made: either the one who holds sees it, or it sees that it is held. */
+static bool enter_visit(struct loaded *own) {
+    __atomic_add_fetch(&own->inside, 1, __ATOMIC_SEQ_CST);
+    return !__atomic_load_n(&held, __ATOMIC_SEQ_CST) || own == &loaded[0];
+}
+
+static void leave_visit(struct loaded *own) {
+    __atomic_sub_fetch(&own->inside, 1, __ATOMIC_SEQ_CST);
+}
+
+static void hold_visits(bool hold) {
+    __atomic_store_n(&held, hold, __ATOMIC_SEQ_CST);
+    for (unsigned cpu = 1; hold && cpu < cpu_count(); cpu++)
+        while (__atomic_load_n(&loaded[cpu].inside, __ATOMIC_SEQ_CST))
+            __asm__ volatile("pause");
+}
+
+/* What may come next is a store behind the cells and behind the middle sync, and nowhere else. */
+static void hold_for_stores(unsigned step) {
+    if (!load->stores_alone || !may_store())
+        return;
+    if (step == TP_STEP_SET || step == TP_STEP_SYNC_TAIL)
+        hold_visits(true);
+    else if (step == TP_STEP_INT3 || step == TP_STEP_SYNC_LAST || step == TP_STEP_END)
+        hold_visits(false);
+}
+
+/* ---- Visits ---- */
+
 /* What was done before the visit must show, and what is begun after it can't. */
-static void visit(const struct live_place *place, enum way way) {
-    struct loaded *own = &loaded[cpu_index()];
+static void check_visit(struct loaded *own, const struct live_place *place, enum way way) {
     struct live_visit visit = {.skew = own->visits[way] / load->count % 2 * 8};
     unsigned done = moves_done;
     uint64_t value = place->visit(&visit);
@@ -161,9 +200,21 @@ static void visit(const struct live_place *place, enum way way) {
     own->visits[way]++;
 }
 
-static void visit_all(enum way way) {
+/* Whether it was made. */
+static bool visit(const struct live_place *place, enum way way) {
+    struct loaded *own = &loaded[cpu_index()];
+    bool may = enter_visit(own);
+    if (may)
+        check_visit(own, place, way);
+    leave_visit(own);
+    return may;
+}
+
+static bool visit_all(enum way way) {
+    bool all = true;
     for (unsigned i = 0; i < load->count; i++)
-        visit(&load->places[i], way);
+        all &= visit(&load->places[i], way);
+    return all;
 }
 
 static void visit_by_timer(struct pt_regs *regs) {
@@ -209,6 +260,7 @@ static void visit_by_step(const struct tp_trace *trace) {
     static unsigned turn;
     if (!load || stopping)
         return;
+    hold_for_stores(trace->step);
     send_nmi_to(++turn % cpu_count());
     if (load->without_own_visits)
         return;
@@ -240,8 +292,7 @@ static void work(void *argument) {
     own->stack = (uintptr_t)__builtin_frame_address(0);
     start_cpu_timer(TIMER_HERTZ);
     while (!stopping) {
-        visit_all(BY_WORK);
-        own->rounds++;
+        own->rounds += visit_all(BY_WORK);
         __asm__ volatile("pause; pause" : : : "memory");
         rest(own, &left);
     }
@@ -257,7 +308,7 @@ void start_load(const struct live_storm *storm) {
     EXPECT_OK(storm->move(0));
     live_counts = (struct live_counts){0};
     moves_begun = moves_done = 0;
-    stopping = false;
+    stopping = held = false;
     loaded[0] = (struct loaded){.stack = (uintptr_t)__builtin_frame_address(0)};
     load = storm;
     for (unsigned cpu = 1; cpu < cpu_count(); cpu++)
@@ -351,11 +402,17 @@ static void print_storm(const struct live_storm *storm, const struct live_result
         print_format("# the first wrong one: place %u, value %lu\n", wrong_place, wrong_value);
 }
 
+/* Where all suites run in one boot, it is the build that is tried rather than the storm. */
+static uint64_t longest_storm(void) {
+    char suite[32];
+    return command_line_value("suite", suite, sizeof suite) ? SECOND * 3 / 2 : SECOND / 5;
+}
+
 /* Ends in the state 0. A storm of too few moves proves nothing, so that time doesn't count until then. */
 static bool is_over(const struct live_storm *storm, unsigned moves, uint64_t begin) {
     if (moves % storm->states != 0 || moves < ROUNDS_LEAST)
         return false;
-    return moves >= storm->rounds || read_nanoseconds() - begin > STORM_LONGEST;
+    return moves >= storm->rounds || read_nanoseconds() - begin > longest_storm();
 }
 
 struct live_result storm(const struct live_storm *storm) {

@@ -191,6 +191,7 @@ static void storm_branches(void) {
                                    .states = 2,
                                    .rounds = 500,
                                    .move = move_branches,
+                                   .stores_alone = true,
                                    .burst = 10});
 }
 
@@ -235,6 +236,7 @@ static void storm_inlines(void) {
                                    .states = 5,
                                    .rounds = 500,
                                    .move = move_inlines,
+                                   .stores_alone = true,
                                    .burst = 10});
 }
 
@@ -272,6 +274,7 @@ static void storm_several(void) {
                                    .states = 6,
                                    .rounds = 500,
                                    .move = move_several,
+                                   .stores_alone = true,
                                    .burst = 10});
 }
 

@@ -51,7 +51,7 @@ static enum tp_status move_and_revert(unsigned state) {
     return status == TP_OK ? tp_apply() : status;
 }
 
-static bool masks_and_unmasks(void) {
+ONE_COPY static bool masks_and_unmasks(void) {
     unsigned long flags = save_fl();
     irq_disable();
     bool right = interrupts_are_masked() && !(save_fl() & FLAGS_IF);
@@ -60,7 +60,7 @@ static bool masks_and_unmasks(void) {
 }
 
 /* Where it was off before, it must not be turned on. */
-static bool enables(void) {
+ONE_COPY static bool enables(void) {
     if (interrupts_are_masked())
         return true;
     irq_disable();
@@ -68,13 +68,13 @@ static bool enables(void) {
     return !interrupts_are_masked();
 }
 
-static bool releases(void) {
+ONE_COPY static bool releases(void) {
     uint8_t lock = 1;
     lock_release(&lock);
     return lock == 0;
 }
 
-static uint64_t visit_ops(struct live_visit *visit) {
+ONE_COPY static uint64_t visit_ops(struct live_visit *visit) {
     (void)visit;
     return masks_and_unmasks() && enables() && releases() && make_pte(0x1234) == 0x1234 && pte_val(0x4321) == 0x4321;
 }
@@ -90,6 +90,7 @@ static void storm_switches(void) {
                                    .states = 2,
                                    .rounds = 100,
                                    .move = move_table,
+                                   .stores_alone = true,
                                    .burst = 20});
     print_format("# %u stops, %u more found a CPU inside; sites a switch: %u by trap, %u by store, %u stopped\n",
                  live_counts.stops, live_counts.busy, live_counts.steps[TP_STEP_INT3] / live_counts.steps[TP_STEP_END],
@@ -127,6 +128,7 @@ static void storm_reverts(void) {
                                    .states = 3,
                                    .rounds = 60,
                                    .move = move_and_revert,
+                                   .stores_alone = true,
                                    .burst = 20});
 }
 
