@@ -230,12 +230,24 @@ static enum tp_status walk_all(const struct tp_walk *walk, const struct tp_image
     return walk_last(walk, image, words);
 }
 
+/* The sites of a key may lie anywhere: their records and their text are on their way while earlier ones are worked on. */
+static inline void fetch_entries_ahead(const struct tp_image *image, uint32_t at, uint32_t end) {
+    enum { RECORDS_AHEAD = 24, TEXT_AHEAD = 12 };
+    if (at + RECORDS_AHEAD >= end)
+        return;
+    const uint8_t *text = (const uint8_t *)tp_site_address(&image->sites[image->index[at + TEXT_AHEAD]]);
+    __asm__ volatile("prefetcht0 %0" : : "m"(image->sites[image->index[at + RECORDS_AHEAD]]));
+    __asm__ volatile("prefetcht0 %0" : : "m"(*text));
+    __asm__ volatile("prefetcht0 %0" : : "m"(text[TP_WORD]));
+}
+
 /* Entries [first, end) of the index whose detail has a flag, if one is given. */
 static enum tp_status walk_entries(const struct tp_walk *walk, const struct tp_image *image, uint32_t first,
                                    uint32_t end, unsigned flag) {
     struct tp_run run = {.image = image, .edits = edits};
     for (uint32_t i = first; i < end; i++) {
         uint32_t place = image->index[i];
+        fetch_entries_ahead(image, i, end);
         if (place >= image->place_count || (image->sites[place].detail & flag) != flag)
             continue;
         enum tp_status status = walk_site(walk, image, place, &run);

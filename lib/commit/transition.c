@@ -61,11 +61,21 @@ static bool has_prefix(const uint8_t *bytes, unsigned length) {
     return length > 1 && bytes[0] == CS_PREFIX && acts_as_one(bytes + 1, length - 1);
 }
 
+/*
+ * By TP_SCHEME_PREFIX an earlier batch may have sent a CPU behind the prefix, where an interrupt may hold it for long:
+ * the old form has two boundaries then, and only a form that has both may follow without a rendezvous.
+ */
+static bool is_stepped_into(unsigned kind) {
+    return tp_registry.options.call_scheme == TP_SCHEME_PREFIX && tp_kind_calls(kind);
+}
+
 static struct facts find_facts(const struct tp_transition *transition) {
     const unsigned length = transition->length;
+    const bool old_prefix = has_prefix(transition->old_bytes, length);
     struct facts facts = {.one = acts_as_one(transition->old_bytes, length)};
     facts.calls_inside = !facts.one && calls_inside(transition->old_bytes, length);
-    facts.has_prefix = has_prefix(transition->old_bytes, length) && has_prefix(transition->new_bytes, length);
+    facts.has_prefix = old_prefix && has_prefix(transition->new_bytes, length);
+    facts.one &= facts.has_prefix || !(old_prefix && is_stepped_into(transition->kind));
     return facts;
 }
 

@@ -3,19 +3,16 @@
 
 #include "../site/site.h"
 
+/* It counts instead of branching, here and below: which way a search goes is what no CPU foresees. */
 struct tp_key *tp_search_keys(const struct tp_image *image, uintptr_t cell) {
-    uint32_t low = 0, high = image->key_count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        uintptr_t here = tp_key_cell(&image->keys[middle]);
-        if (here == cell)
-            return &image->keys[middle];
-        if (here < cell)
-            low = middle + 1;
-        else
-            high = middle;
+    struct tp_key *at = image->keys;
+    uint32_t count = image->key_count;
+    while (count > 1) {
+        uint32_t half = count / 2;
+        at += (tp_key_cell(&at[half]) <= cell) * half;
+        count -= half;
     }
-    return NULL;
+    return count && tp_key_cell(at) == cell ? at : NULL;
 }
 
 const struct tp_inline *tp_search_inlines(const struct tp_image *image, uintptr_t function) {
@@ -48,10 +45,7 @@ static inline bool begins_by(const struct tp_image *image, uint32_t at, uintptr_
     return tp_site_address(&image->sites[at]) <= address;
 }
 
-/*
- * How many of the places [first, first + count) begin at or before `address`. It counts instead of branching: which way
- * a search goes is what no CPU foresees.
- */
+/* How many of the places [first, first + count) begin at or before `address`. */
 static uint32_t count_up_to(const struct tp_image *image, uint32_t first, uint32_t count, uintptr_t address) {
     uint32_t at = first;
     while (count > 1) {

@@ -161,6 +161,11 @@ static void prefix(void **state) {
     expect_class(&call_call, TP_KIND_OP, 3, TP_CLASS_RENDEZVOUS);
     expect_class(&indirect_call, TP_KIND_OP, 0, TP_CLASS_RENDEZVOUS);
     expect_class(&call_inline, TP_KIND_OP, 0, TP_CLASS_RENDEZVOUS);
+    stop_library();
+    use_cpu(true, TP_ASSURANCE_DOCUMENTED, TP_SCHEME_PREFIX);
+    expect_class(&call_call, TP_KIND_OP, 2, TP_CLASS_STORE);
+    expect_class(&call_inline, TP_KIND_OP, 2, TP_CLASS_RENDEZVOUS); /* a CPU may stand behind the 2e */
+    expect_class(&call_inline, TP_KIND_ALTERNATIVE, 2, TP_CLASS_STORE);
     expect_class(&nop_jump, TP_KIND_STATIC_KEY, 4, TP_CLASS_TRAP); /* branches are emulated whatever the scheme */
     stop_library();
 }
