@@ -80,8 +80,8 @@ ONE_COPY static bool releases(void) {
 
 ONE_COPY static uint64_t visit_ops(struct live_visit *visit) {
     (void)visit;
-    bool entries = (make_pte(0x1234) == 0x1234) & (pte_val(0x4321) == 0x4321);
-    return entries && masks_and_unmasks() && enables() && releases();
+    unsigned long made = make_pte(0x1234), value = pte_val(0x4321);
+    return made == 0x1234 && value == 0x4321 && masks_and_unmasks() && enables() && releases();
 }
 
 static const struct live_place places[] = {{visit_ops, {1, 1, 1}}};
