@@ -83,8 +83,8 @@ struct live_result {
 };
 
 /*
- * Begins and ends in the state 0; live_counts are the storm's. Ends early, but not before 30 moves, after 1.5 s, or after
- * 0.2 s where all suites run in one boot. Prints a line of the numbers; `wrong` fails nothing here.
+ * Begins and ends in the state 0; live_counts are the storm's. Ends early, but not before 30 moves, after 1.5 s, or
+ * after 0.2 s where all suites run in one boot. Prints a line of the numbers; `wrong` fails nothing here.
  */
 struct live_result storm(const struct live_storm *storm);
 /* Nothing may be wrong, and every way of visiting must have been taken. */
