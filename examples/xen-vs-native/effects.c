@@ -3,8 +3,8 @@
 
 #include <textpatch/engine.h>
 
+#include "own_ops.h"
 #include "platform.h"
-#include "pv_ops.h"
 #include "show.h"
 #include "sites.h"
 
@@ -171,11 +171,11 @@ void show_negative_control(void) {
     set_io_privilege(1);
     print_form("was", address, right, sizeof right);
     show_site_run("the right bytes run", true);
-    force_bytes(address, wrong, sizeof wrong);
+    poke_text(address, wrong, sizeof wrong);
     print_form("now", address, (const uint8_t *)address, sizeof wrong);
     show_site_run("the other world's bytes run", false);
     show_audit("tp_audit names it", address);
-    force_bytes(address, right, sizeof right);
+    poke_text(address, right, sizeof right);
     show_site_run("repaired", true);
     show_audit("tp_audit", 0);
     set_io_privilege(0);

@@ -3,11 +3,13 @@
  * One kernel, two worlds. This ELF boots natively and as a PV guest of Xen; the same sites become what is
  * right in each. The output of both is made to be laid side by side: same lines, same order.
  */
+#include <limits.h>
+
 #include <textpatch/engine.h>
 
 #include "effects.h"
+#include "own_ops.h"
 #include "platform.h"
-#include "pv_ops.h"
 #include "show.h"
 #include "sites.h"
 #include "workload.h"
@@ -15,22 +17,6 @@
 static struct tp_image kernel;
 
 static struct tp_port port = {.map_text = map_text, .unmap_text = unmap_text, .log = print_message};
-
-static unsigned privilege_level(void) {
-    unsigned cs;
-    __asm__ volatile("mov %%cs, %0" : "=r"(cs));
-    return cs & 3;
-}
-
-static void print_world(void) {
-    print_label("world");
-    if (world == WORLD_XEN_PV) {
-        long version = hypercall2(__HYPERVISOR_xen_version, XENVER_version, 0);
-        print_format("Xen PV, Xen %lu.%lu, CPL %u\n", version >> 16, version & 0xffff, privilege_level());
-    } else {
-        print_format("native, CPL %u\n", privilege_level());
-    }
-}
 
 static void print_cpu(void) {
     static const struct {
@@ -87,16 +73,7 @@ static void start_library(void) {
     if (world == WORLD_XEN_PV)
         require(tp_feature_set(TP_FEATURE_XEN_PV) == TP_OK, "tp_feature_set");
     print_label("sites");
-    print_format("%3u\n", keep_original_sites());
-}
-
-static void print_end(void) {
-    const char *failure = first_failure();
-    if (failure)
-        print_format("\n%sdemo: FAILED (%s)%s\n", color(RED), failure, color(PLAIN));
-    else
-        print_format("\n%sdemo: ok%s\n", color(GREEN), color(PLAIN));
-    exit_kernel(failure ? 1 : 0);
+    print_format("%3u\n", keep_sites());
 }
 
 void kernel_main(const char *command_line) {
@@ -126,7 +103,7 @@ void kernel_main(const char *command_line) {
     show_status("tp_audit", tp_audit(NULL, NULL));
 
     print_heading("3. The sites");
-    print_sites();
+    print_sites(UINT_MAX);
 
     print_heading("4. The same ops at patched sites");
     show_effects();
@@ -145,5 +122,5 @@ void kernel_main(const char *command_line) {
     show_status("tp_apply", tp_apply());
     show_hash("text, patched again", hash_text() == patched);
     show_status("tp_audit", tp_audit(NULL, NULL));
-    print_end();
+    end_demo();
 }

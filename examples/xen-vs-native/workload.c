@@ -3,8 +3,8 @@
 
 #include <textpatch/engine.h>
 
+#include "own_ops.h"
 #include "platform.h"
-#include "pv_ops.h"
 #include "show.h"
 
 enum { FLAGS_IF = 1 << 9, FLAGS_ALWAYS = 1 << 1, PATIENCE = 1000000 };

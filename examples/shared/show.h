@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How the demo looks, and what it holds to be a failure. */
+/* How a demo looks, and what it holds to be a failure. */
 #ifndef SHOW_H
 #define SHOW_H
 
@@ -27,7 +27,9 @@ void show_status(const char *call, enum tp_status status);
 /* A message of the library's, in lines that aren't too long. */
 void print_message(const char *message);
 
-/* NULL: nothing has failed. */
-const char *first_failure(void);
+/* Which world this is, as a line. */
+void print_world(void);
+/* Says whether all was as it should be, and ends the kernel so. */
+_Noreturn void end_demo(void);
 
 #endif

@@ -14,7 +14,7 @@ struct kept_site {
     uintptr_t address;
     const void *cell;
     const char *key;
-    uint8_t length, original[TP_OP_LENGTH_MAX];
+    uint8_t length, before[TP_OP_LENGTH_MAX];
 };
 static struct kept_site kept[SITES_MAX];
 static unsigned kept_count;
@@ -27,11 +27,12 @@ static bool keep_site(const struct tp_site_info *site, void *unused) {
     *to = (struct kept_site){
         .address = site->address, .cell = site->cell, .key = site->key, .length = site->length};
     for (unsigned i = 0; i < site->length; i++)
-        to->original[i] = ((const uint8_t *)site->address)[i];
+        to->before[i] = ((const uint8_t *)site->address)[i];
     return true;
 }
 
-unsigned keep_original_sites(void) {
+unsigned keep_sites(void) {
+    kept_count = 0;
     tp_for_each_site(keep_site, NULL);
     return kept_count;
 }
@@ -96,13 +97,15 @@ static void print_slot(const struct kept_site *first) {
                  first->length, tp_form_text(site.form));
 }
 
-void print_sites(void) {
+void print_sites(unsigned most) {
     for (const struct kept_site *slot = next_slot(NULL); slot; slot = next_slot(slot)) {
         print_slot(slot);
-        for (unsigned i = 0; i < kept_count; i++) {
+        unsigned printed = 0;
+        for (unsigned i = 0; i < kept_count && printed < most; i++) {
             if (kept[i].cell != slot->cell)
                 continue;
-            print_form("was", kept[i].address, kept[i].original, kept[i].length);
+            printed++;
+            print_form("was", kept[i].address, kept[i].before, kept[i].length);
             print_form("now", kept[i].address, (const uint8_t *)kept[i].address, kept[i].length);
         }
     }
@@ -120,12 +123,25 @@ uint64_t hash_text(void) {
     return hash;
 }
 
-void force_bytes(uintptr_t address, const uint8_t *bytes, unsigned length) {
+void store_sites_again(void) {
+    for (unsigned i = 0; i < kept_count; i++) {
+        const volatile uint8_t *text = (const volatile uint8_t *)kept[i].address;
+        volatile uint8_t *alias = map_text(kept[i].address, kept[i].length);
+        if (!alias)
+            panic("no alias of the text at %p", (void *)kept[i].address);
+        for (unsigned byte = 0; byte < kept[i].length; byte++)
+            alias[byte] = text[byte];
+        unmap_text((void *)alias, kept[i].length);
+    }
+}
+
+void poke_text(uintptr_t address, const void *bytes, size_t length) {
+    const uint8_t *from = bytes;
     volatile uint8_t *alias = map_text(address, length);
     if (!alias)
         panic("no alias of the text at %p", (void *)address);
-    for (unsigned i = 0; i < length; i++)
-        alias[i] = bytes[i];
+    for (size_t i = 0; i < length; i++)
+        alias[i] = from[i];
     unmap_text((void *)alias, length);
     /* A serialising instruction, before the new bytes may run (Intel SDM vol. 3 section 9.1.3). */
     unsigned a = 0, b, c = 0, d;

@@ -64,4 +64,26 @@ void print_message(const char *message) {
     print_format("\n");
 }
 
-const char *first_failure(void) { return failure; }
+static unsigned privilege_level(void) {
+    unsigned cs;
+    __asm__ volatile("mov %%cs, %0" : "=r"(cs));
+    return cs & 3;
+}
+
+void print_world(void) {
+    print_label("world");
+    if (world == WORLD_XEN_PV) {
+        long version = hypercall2(__HYPERVISOR_xen_version, XENVER_version, 0);
+        print_format("Xen PV, Xen %lu.%lu, CPL %u\n", version >> 16, version & 0xffff, privilege_level());
+    } else {
+        print_format("native, CPL %u\n", privilege_level());
+    }
+}
+
+void end_demo(void) {
+    if (failure)
+        print_format("\n%sdemo: FAILED (%s)%s\n", color(RED), failure, color(PLAIN));
+    else
+        print_format("\n%sdemo: ok%s\n", color(GREEN), color(PLAIN));
+    exit_kernel(failure ? 1 : 0);
+}

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "pv_ops.h"
+#include "own_ops.h"
 
 #include "platform.h"
 
-struct tp_ops pv_ops;
 struct own_ops own_ops;
-TP_OPS(pv) {
-    TP_OPS_OF(pv_ops);
+TP_OPS(own) {
     TP_OP(own_ops.weigh);
 }
 
@@ -22,7 +20,7 @@ static unsigned long xen_pv_weigh(unsigned a, unsigned b, unsigned c, unsigned d
 }
 
 void choose_ops(void) {
-    pv_ops = world == WORLD_XEN_PV ? tp_xen_pv_ops : tp_native_ops;
+    pv_ops = *world_ops();
     own_ops.weigh = world == WORLD_XEN_PV ? xen_pv_weigh : native_weigh;
 }
 
@@ -60,28 +58,8 @@ unsigned long table_calls(const void *cell) {
     panic("there is no slot at %p", cell);
 }
 
-#define NAMED(function)                                                                                      \
-    { (uintptr_t)(function), #function }
-
-const char *name_function(uintptr_t address) {
-    static const struct {
-        uintptr_t address;
-        const char *name;
-    } functions[] = {
-        NAMED(tp_native_save_fl),    NAMED(tp_native_restore_fl), NAMED(tp_native_irq_disable),
-        NAMED(tp_native_irq_enable), NAMED(tp_native_safe_halt),  NAMED(tp_native_halt),
-        NAMED(tp_native_wbinvd),     NAMED(tp_native_swapgs),     NAMED(tp_native_usergs_sysret64),
-        NAMED(tp_native_iret),       NAMED(tp_native_read_cr2),   NAMED(tp_native_read_cr3),
-        NAMED(tp_native_write_cr3),  NAMED(tp_native_unlock),     NAMED(tp_native_wait),
-        NAMED(tp_xen_pv_save_fl),    NAMED(tp_xen_pv_restore_fl), NAMED(tp_xen_pv_irq_disable),
-        NAMED(tp_xen_pv_irq_enable), NAMED(tp_xen_pv_safe_halt),  NAMED(tp_xen_pv_halt),
-        NAMED(tp_xen_pv_wbinvd),     NAMED(tp_xen_pv_iret),       NAMED(tp_xen_pv_usergs_sysret64),
-        NAMED(tp_xen_pv_read_cr2),   NAMED(tp_xen_pv_write_cr3),  NAMED(tp_xen_pv_wait),
-        NAMED(tp_nop_function),      NAMED(tp_identity64),        NAMED(tp_return0),
-        NAMED(native_weigh),         NAMED(xen_pv_weigh),
-    };
-    for (unsigned i = 0; i < sizeof functions / sizeof *functions; i++)
-        if (functions[i].address == address)
-            return functions[i].name;
-    return NULL;
+const char *name_own_function(uintptr_t address) {
+    if (address == (uintptr_t)native_weigh)
+        return "native_weigh";
+    return address == (uintptr_t)xen_pv_weigh ? "xen_pv_weigh" : NULL;
 }

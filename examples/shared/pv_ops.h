@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The demo kernel's op tables, and a typed wrapper for each op: all that a kernel writes to have its
- * interrupt flag, page tables and locks done by whoever knows the machine.
+ * The op table of the examples that boot in both worlds, and a typed wrapper for each op: all that a kernel writes to
+ * have its interrupt flag, page tables and locks done by whoever knows the machine.
  */
 #ifndef PV_OPS_H
 #define PV_OPS_H
@@ -12,25 +12,13 @@
 
 extern struct tp_ops pv_ops;
 
-/* A table of the kernel's own, with the C ABI. */
-extern struct own_ops {
-    unsigned long (*weigh)(unsigned a, unsigned b, unsigned c, unsigned d, unsigned e, unsigned f);
-} own_ops;
+/* What the table is to be filled with in this world. */
+const struct tp_ops *world_ops(void);
 
-/* Before the first call of an op: which world's functions the slots hold. */
-void choose_ops(void);
-
-/*
- * Puts functions into all slots that count and then go to the right ones; and takes them out again. The text
- * isn't told: what is counted are the calls that still go through the table.
- */
-void count_table_calls(void);
-void stop_counting(void);
-/* Calls so far through a slot (its address), while they were counted. */
-unsigned long table_calls(const void *slot);
-
-/* The function in a slot or behind a call, by name; NULL for one that isn't an op's. */
+/* The function in a slot or behind a call, by name; NULL for one that has none. */
 const char *name_function(uintptr_t address);
+/* The same for functions of the example's own, which supplies it. */
+const char *name_own_function(uintptr_t address);
 
 #define SITE_HERE static inline __attribute__((always_inline))
 
@@ -58,16 +46,13 @@ SITE_HERE void write_cr3(unsigned long value) {
 SITE_HERE unsigned long make_pte(unsigned long value) {
     return TP_WIDE_CALLEE_SAVE_CALL(TP_WIDTH_MAKE_PTE, pv_ops.mmu.make_pte, value);
 }
+SITE_HERE unsigned long pte_val(unsigned long entry) {
+    return TP_WIDE_CALLEE_SAVE_CALL(TP_WIDTH_PTE_VAL, pv_ops.mmu.pte_val, entry);
+}
 SITE_HERE void unlock(uint8_t *byte) {
     TP_WIDE_CALLEE_SAVE_CALL_VOID(TP_WIDTH_UNLOCK, pv_ops.lock.unlock, byte);
 }
 SITE_HERE void wait_for_lock(void) { TP_WIDE_CALLEE_SAVE_CALL_VOID(TP_WIDTH_WAIT, pv_ops.lock.wait); }
 SITE_HERE void kick(unsigned cpu) { TP_WIDE_CALLEE_SAVE_CALL_VOID(TP_WIDTH_KICK, pv_ops.lock.kick, cpu); }
-SITE_HERE unsigned long weigh(unsigned a, unsigned b, unsigned c, unsigned d, unsigned e, unsigned f) {
-    return TP_CALL(own_ops.weigh, a, b, c, d, e, f);
-}
-
-/* sites.S */
-void disable_once(void); /* its first bytes are an irq_disable site */
 
 #endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#include "pv_ops.h"
+
+#include "platform.h"
+
+struct tp_ops pv_ops;
+TP_OPS(pv) {
+    TP_OPS_OF(pv_ops);
+}
+
+const struct tp_ops *world_ops(void) { return world == WORLD_XEN_PV ? &tp_xen_pv_ops : &tp_native_ops; }
+
+#define NAMED(function)                                                                                      \
+    { (uintptr_t)(function), #function }
+
+const char *name_function(uintptr_t address) {
+    static const struct {
+        uintptr_t address;
+        const char *name;
+    } functions[] = {
+        NAMED(tp_native_save_fl),    NAMED(tp_native_restore_fl), NAMED(tp_native_irq_disable),
+        NAMED(tp_native_irq_enable), NAMED(tp_native_safe_halt),  NAMED(tp_native_halt),
+        NAMED(tp_native_wbinvd),     NAMED(tp_native_swapgs),     NAMED(tp_native_usergs_sysret64),
+        NAMED(tp_native_iret),       NAMED(tp_native_read_cr2),   NAMED(tp_native_read_cr3),
+        NAMED(tp_native_write_cr3),  NAMED(tp_native_unlock),     NAMED(tp_native_wait),
+        NAMED(tp_xen_pv_save_fl),    NAMED(tp_xen_pv_restore_fl), NAMED(tp_xen_pv_irq_disable),
+        NAMED(tp_xen_pv_irq_enable), NAMED(tp_xen_pv_safe_halt),  NAMED(tp_xen_pv_halt),
+        NAMED(tp_xen_pv_wbinvd),     NAMED(tp_xen_pv_iret),       NAMED(tp_xen_pv_usergs_sysret64),
+        NAMED(tp_xen_pv_read_cr2),   NAMED(tp_xen_pv_write_cr3),  NAMED(tp_xen_pv_wait),
+        NAMED(tp_nop_function),      NAMED(tp_identity64),        NAMED(tp_return0),
+    };
+    for (unsigned i = 0; i < sizeof functions / sizeof *functions; i++)
+        if (functions[i].address == address)
+            return functions[i].name;
+    return name_own_function(address);
+}
