@@ -36,7 +36,7 @@ static struct tp_image program;
 const struct tp_live_options live_stores = {.least_assurance = TP_ASSURANCE_PRACTICE};
 const struct tp_live_options live_traps = {.least_class = TP_CLASS_TRAP, .least_assurance = TP_ASSURANCE_VENDOR};
 const struct tp_live_options live_prefix = {
-    .least_class = TP_CLASS_TRAP, .least_assurance = TP_ASSURANCE_VENDOR, .call_scheme = TP_SCHEME_PREFIX};
+    .least_class = TP_CLASS_TRAP, .least_assurance = TP_ASSURANCE_PRACTICE, .call_scheme = TP_SCHEME_PREFIX};
 const struct tp_live_options live_cells = {
     .least_assurance = TP_ASSURANCE_PRACTICE, .call_scheme = TP_SCHEME_STORE};
 

@@ -169,7 +169,7 @@ TP_MUST_CHECK enum tp_status tp_image_remove(struct tp_image *image);
  * Context: see above. Statuses: TP_OK; TP_ERR_NOT_INITIALIZED; TP_ERR_EMPTY_TABLE if no image was added;
  * TP_ERR_BATCH_OPEN; TP_ERR_PORT_HOOK_MISSING; TP_ERR_OUT_OF_REACH; TP_ERR_UNEXPECTED_BYTES; while other CPUs run also
  * TP_ERR_WRONG_CONTEXT, TP_ERR_CLASS_IMPOSSIBLE; TP_ERR_NESTED_TOO_DEEP where a replacement holds itself. With all of
- * these nothing was changed. TP_ERR_MAP_FAILED, TP_ERR_READ_BACK: what was written has been put back (status.h).
+ * these nothing was changed. TP_ERR_MAP_FAILED, TP_ERR_READ_BACK: what was written has been put back, as far as it can be (status.h).
  * TP_ERR_CPU_SILENT, TP_ERR_CPU_BUSY: to be gone on with, see textpatch/live.h.
  */
 TP_MUST_CHECK enum tp_status tp_apply(void);

@@ -169,7 +169,8 @@ enum tp_assurance { TP_ASSURANCE_DOCUMENTED, TP_ASSURANCE_VENDOR, TP_ASSURANCE_P
 
 /* How a call site changes its target. */
 #define TP_SCHEME_EMULATE 0 /* as its class says; the #BP entry chooses between gap and copied frame */
-#define TP_SCHEME_PREFIX 1  /* int3 only ever replaces a 2e in front of the call, and is stepped over */
+#define TP_SCHEME_PREFIX 1  /* int3 only ever replaces a 2e in front of the call, and is stepped over: on CPUs not by AMD
+                               with TP_ASSURANCE_PRACTICE only, else calls go by rendezvous */
 #define TP_SCHEME_STORE 2   /* sites in one quadword by a store; others stay as linked, which reads the cell */
 #ifndef TP_CALL_SCHEME
 #define TP_CALL_SCHEME TP_SCHEME_EMULATE
@@ -179,13 +180,13 @@ struct tp_live_options {
     uint8_t least_class;     /* enum tp_class: none quicker than this one */
     uint8_t least_assurance; /* enum tp_assurance: TP_ASSURANCE_PRACTICE allows stores on CPUs not by AMD */
     uint8_t call_scheme;     /* TP_SCHEME_…; changes with tp_image_add() only */
-    bool without_middle_sync; /* step 6; on CPUs by AMD, where stores reach the fetcher in order */
+    bool without_middle_sync; /* step 6.4; on CPUs by AMD alone, where stores reach the fetcher in order */
 };
 
 /*
  * options: NULL for the defaults: classes as they come, TP_ASSURANCE_VENDOR, TP_CALL_SCHEME, every sync.
- * Context: after tp_init(), which sets the defaults. Statuses: TP_OK, TP_ERR_NOT_INITIALIZED, TP_ERR_BAD_ARGUMENT,
- * TP_ERR_BATCH_OPEN while one is open, TP_ERR_IMAGE_KNOWN: another call_scheme while images are in use.
+ * Context: after tp_init(), which sets the defaults. Statuses: TP_OK, TP_ERR_NOT_INITIALIZED; TP_ERR_BAD_ARGUMENT, also
+ * for without_middle_sync on other CPUs; TP_ERR_BATCH_OPEN while one is open, TP_ERR_IMAGE_KNOWN: another call_scheme while images are in use.
  */
 TP_MUST_CHECK enum tp_status tp_set_live_options(const struct tp_live_options *options);
 void tp_get_live_options(struct tp_live_options *options);

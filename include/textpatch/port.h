@@ -76,7 +76,8 @@ struct tp_port {
     /*
      * A writable alias of text. address: of the first byte, any alignment; length: in bytes. Asked once a pass for
      * all of an image's text; if that is too much for the kernel, it returns NULL and is asked again for each edit
-     * (up to 255 bytes, page crossings included). Returns the alias of `address`, or NULL.
+     * (up to 255 bytes, page crossings included). While other CPUs run it is asked once for what a pass changes of an
+     * image, from the first such site to the last, and NULL ends the pass: TP_ERR_MAP_FAILED. Returns the alias of `address`, or NULL.
      * Context: that of tp_apply().
      */
     void *(*map_text)(uintptr_t address, size_t length);

@@ -83,7 +83,7 @@ static enum tp_status plan_edit(const struct tp_walk *walk, const struct tp_imag
         return status;
     tp_fill_info(image, place, &info.site);
     info.class_chosen = class_of(edit, info.site.kind);
-    info.assurance = (uint8_t)tp_assurance_of(info.class_chosen);
+    info.assurance = (uint8_t)tp_assurance_of(info.class_chosen, info.site.kind);
     plan->ended = !plan->visit(&info, plan->argument);
     return TP_OK;
 }

@@ -95,7 +95,8 @@ TP_COLD enum tp_status tp_cpus_running(bool running) {
 
 static bool options_are_known(const struct tp_live_options *options) {
     return options->least_class <= TP_CLASS_RENDEZVOUS && options->least_assurance <= TP_ASSURANCE_PRACTICE &&
-           options->call_scheme <= TP_SCHEME_STORE;
+           options->call_scheme <= TP_SCHEME_STORE &&
+           (!options->without_middle_sync || tp_state_has(&tp_registry.wanted, TP_FEATURE_VENDOR_AMD));
 }
 
 /* What sites hold depends on the scheme, as tp_image_add() sees it. */

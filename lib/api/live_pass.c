@@ -14,7 +14,7 @@
  *   7.  first       bytes of these; sites of the class store, whole
  *   8.  sync
  *   9.  stopped     sites of the class rendezvous
- *   10. end         no int3 is expected any more, aliases are given back, the state is noted
+ *   10. end         records forget their int3, no int3 is expected any more, aliases are given back, the state is noted
  *
  *   A step that a silent or busy CPU ends can be repeated: sync again, or stop again. Until then the text is what the
  *   handler knows how to deal with. Text that does not take what is written is noticed at the first int3, and all is
@@ -42,7 +42,7 @@ static struct pass {
 static enum tp_status live_edit(const struct tp_walk *walk, const struct tp_image *image, uint32_t place,
                                 const struct tp_edit *edit, uint8_t new_form) {
     (void)new_form;
-    return tp_live_edit(walk->argument, tp_site_kind(&image->sites[place]), edit);
+    return tp_live_edit(walk->argument, &image->sites[place], edit);
 }
 
 static enum tp_status live_run(const struct tp_walk *walk, const struct tp_run *run) {
@@ -148,7 +148,7 @@ static enum tp_status write_new_images(void) {
 
 static enum tp_status expect(void) {
     tp_trace_step(TP_STEP_BEGIN);
-    tp_expect_breakpoints(!pass.walk.keyed);
+    tp_expect_breakpoints();
     return TP_OK;
 }
 
@@ -226,6 +226,8 @@ static enum tp_status write_stopped(void) {
 }
 
 static enum tp_status end(void) {
+    if (any_trap())
+        (void)!walk_mapped(TP_LIVE_FORGET); /* finds what it found before: it can't fail */
     tp_expect_no_breakpoints();
     unmap();
     tp_note_shown(&pass.walk);

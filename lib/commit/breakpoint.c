@@ -6,11 +6,11 @@
  *   1. find      the site whose first byte is at rip - 1; none: foreign
  *   2. number    of the batch, before the byte is read again
  *   3. re-read   the byte: no int3 any more: the site has been patched meanwhile, go there
- *   4. emulate   the site by what its cell holds, if a batch is under way that changes it
+ *   4. emulate   the site by what its cell holds, if its record says that the int3 is the library's
  *   5. number    again: another batch by now: go to the site, and trap anew if its int3 still stands there
  *   6. foreign   else
  *   A handler may be held up anywhere for as long as it likes: before step 3 the byte is restored meanwhile, behind it
- *   the cell goes on meaning the right thing, and nobody is taken for a stranger on the strength of an old number.
+ *   the record may no longer own the int3, but then the number has changed, and nobody is taken for a stranger.
  */
 #include "../commit/breakpoint.h"
 
@@ -25,10 +25,8 @@ enum { INT3 = 0xcc, INT3_LENGTH = 1 };
 
 /* Odd while a batch may have int3 bytes in the text. Written by the holder of the lock; x86 keeps stores in order. */
 static volatile unsigned batch_number;
-static volatile bool batch_of_all;
 
-void tp_expect_breakpoints(bool all) {
-    batch_of_all = all;
+void tp_expect_breakpoints(void) {
     batch_number |= 1; /* before the first int3; read in steps 2 and 5 of the handler */
 }
 
@@ -105,12 +103,9 @@ static const struct tp_site *find_site(uintptr_t address) {
     return NULL;
 }
 
-/* Whether the batch that is under way may have put an int3 there, and not a debugger. */
-static bool is_changing(const struct tp_site *site) {
-    if (!tp_site_has_key(site))
-        return false;
-    const struct tp_key *key = batch_of_all ? NULL : tp_site_key(site);
-    return !key || key->wanted != key->applied;
+/* Read once, when the byte has been: see expect_int3() in live.c for the other side. */
+static bool has_our_int3(const struct tp_site *site) {
+    return *(const volatile uint16_t *)&site->detail & TP_DETAIL_INT3;
 }
 
 static struct answer decide(const struct tp_regs *regs) {
@@ -124,7 +119,7 @@ static struct answer decide(const struct tp_regs *regs) {
     unsigned before = batch_number;                        /* 2 */
     if (*(const volatile uint8_t *)address != INT3)        /* 3 */
         return go_to(address);
-    if (before & 1 && is_changing(site))                   /* 4 */
+    if (has_our_int3(site))                                /* 4 */
         return emulate(site, regs->rflags);
     return batch_number != before ? go_to(address) : foreign; /* 5, 6 */
 }

@@ -9,11 +9,8 @@
 
 #include <textpatch/live.h>
 
-/*
- * Around everything that may stand in the text between the first int3 and the last sync.
- *   all: sites of every key may hold one; else only those whose wanted value is not the applied one.
- */
-void tp_expect_breakpoints(bool all);
+/* Around everything that may stand in the text between the first int3 and the last sync. */
+void tp_expect_breakpoints(void);
 void tp_expect_no_breakpoints(void);
 
 /* For asm/breakpoint.asm. The second returns the frame to resume: `copy` where a call was emulated. */

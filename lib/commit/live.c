@@ -3,9 +3,9 @@
  * One site by the class trap, from call to call, as any CPU may see it:
  *
  *   2e e8 11 22 33 44   cs call old
- *   cc e8 11 22 33 44   int3          6.1 int3; then sync: nobody executes the old tail any more
- *   cc e8 55 66 77 88   int3          6.2 tail; then sync: nobody has fetched the old tail
- *   2e e8 55 66 77 88   cs call new   6.3 first; then sync: nobody has fetched the int3
+ *   cc e8 11 22 33 44   int3          6.1; then 6.2, sync: nobody executes the old tail any more
+ *   cc e8 55 66 77 88   int3          6.3; then 6.4, sync: nobody has fetched the old tail
+ *   2e e8 55 66 77 88   cs call new   7; then 8, sync: nobody has fetched the int3
  */
 #include "../commit/live.h"
 
@@ -90,8 +90,20 @@ static enum tp_status check_edit(struct tp_live *live, unsigned class_chosen, co
     return TP_OK;
 }
 
-static enum tp_status write_int3(const struct tp_live *live, const struct tp_edit *edit) {
+/* The record comes first. x86 keeps stores in order: who executes the int3 finds that it is the library's. */
+static void expect_int3(struct tp_site *site) {
+    site->detail |= TP_DETAIL_INT3;
+    __asm__ volatile("" : : : "memory");
+}
+
+static enum tp_status forget_int3(struct tp_site *site) {
+    site->detail &= (uint16_t)~TP_DETAIL_INT3;
+    return TP_OK;
+}
+
+static enum tp_status write_int3(const struct tp_live *live, struct tp_site *site, const struct tp_edit *edit) {
     static const uint8_t int3[1] = {INT3};
+    expect_int3(site);
     put_bytes(live, edit->address, int3, 1);
     if (!text_holds(edit->address, int3, 1))
         return refuse(TP_ERR_READ_BACK, edit);
@@ -99,10 +111,10 @@ static enum tp_status write_int3(const struct tp_live *live, const struct tp_edi
     return TP_OK;
 }
 
-static enum tp_status restore_first(const struct tp_live *live, const struct tp_edit *edit) {
+static enum tp_status restore_first(const struct tp_live *live, struct tp_site *site, const struct tp_edit *edit) {
     if (*(const volatile uint8_t *)edit->address == INT3)
         put_bytes(live, edit->address, edit->old_bytes, 1);
-    return TP_OK;
+    return forget_int3(site);
 }
 
 static enum tp_status write_tail(const struct tp_live *live, const struct tp_edit *edit) {
@@ -140,35 +152,39 @@ static enum tp_status write_stopped(struct tp_live *live, const struct tp_edit *
     return TP_OK;
 }
 
-static enum tp_status do_step(struct tp_live *live, unsigned class_chosen, const struct tp_edit *edit) {
+static enum tp_status do_step(struct tp_live *live, unsigned class_chosen, struct tp_site *site,
+                              const struct tp_edit *edit) {
     bool traps = class_chosen == TP_CLASS_TRAP, stops = class_chosen == TP_CLASS_RENDEZVOUS;
     switch (live->step) {
     case TP_LIVE_CHECK:
         return check_edit(live, class_chosen, edit);
     case TP_LIVE_INT3:
-        return traps ? write_int3(live, edit) : TP_OK;
+        return traps ? write_int3(live, site, edit) : TP_OK;
     case TP_LIVE_TAIL:
         return traps ? write_tail(live, edit) : TP_OK;
     case TP_LIVE_FIRST:
         return stops ? TP_OK : write_first(live, class_chosen, edit);
     case TP_LIVE_STOPPED:
         return stops ? write_stopped(live, edit) : TP_OK;
+    case TP_LIVE_FORGET:
+        return traps ? forget_int3(site) : TP_OK;
     case TP_LIVE_RESTORE:
-        return traps ? restore_first(live, edit) : TP_OK;
+        return traps ? restore_first(live, site, edit) : TP_OK;
     }
     return TP_OK;
 }
 
-enum tp_status tp_live_edit(struct tp_live *live, unsigned kind, const struct tp_edit *edit) {
-    const struct tp_transition transition = {edit->old_bytes, edit->new_bytes, edit->length, (uint8_t)kind};
-    return do_step(live, tp_choose_class(&transition, edit->address), edit);
+enum tp_status tp_live_edit(struct tp_live *live, struct tp_site *site, const struct tp_edit *edit) {
+    const struct tp_transition transition = {edit->old_bytes, edit->new_bytes, edit->length,
+                                             (uint8_t)tp_site_kind(site)};
+    return do_step(live, tp_choose_class(&transition, edit->address), site, edit);
 }
 
 static enum tp_status slow_run_edit(struct tp_live *live, const struct tp_run *run, uint32_t at,
                                     unsigned class_chosen) {
     uint8_t old_bytes[TP_WORD], new_bytes[TP_WORD];
     const struct tp_edit edit = tp_run_edit(run, at, old_bytes, new_bytes);
-    return do_step(live, class_chosen, &edit);
+    return do_step(live, class_chosen, &run->image->sites[run->edits[at].place], &edit);
 }
 
 /* Which instructions they are and how they follow one another doesn't depend on what a field of them holds. */
@@ -205,7 +221,8 @@ static inline bool check_word(struct tp_live *live, unsigned class_chosen, const
     return true;
 }
 
-static inline bool write_word_int3(const struct tp_live *live, const struct tp_word_edit *edit) {
+static inline bool write_word_int3(const struct tp_live *live, struct tp_site *site, const struct tp_word_edit *edit) {
+    expect_int3(site);
     *(volatile uint8_t *)word_alias(live, edit) = INT3;
     return *(const volatile uint8_t *)edit->address == INT3;
 }
@@ -232,17 +249,20 @@ static inline bool write_word_first(const struct tp_live *live, unsigned class_c
     return tp_text_holds(edit, word);
 }
 
-static inline bool do_word(struct tp_live *live, unsigned class_chosen, const struct tp_word_edit *edit) {
+static inline bool do_word(struct tp_live *live, unsigned class_chosen, struct tp_site *site,
+                           const struct tp_word_edit *edit) {
     const bool traps = class_chosen == TP_CLASS_TRAP, stops = class_chosen == TP_CLASS_RENDEZVOUS;
     switch (live->step) {
     case TP_LIVE_CHECK:
         return check_word(live, class_chosen, edit);
     case TP_LIVE_INT3:
-        return !traps || write_word_int3(live, edit);
+        return !traps || write_word_int3(live, site, edit);
     case TP_LIVE_TAIL:
         return !traps || write_word_tail(live, edit);
     case TP_LIVE_FIRST:
         return stops || write_word_first(live, class_chosen, edit);
+    case TP_LIVE_FORGET:
+        return !traps || forget_int3(site) == TP_OK;
     default:
         return false;
     }
@@ -258,7 +278,7 @@ enum tp_status tp_live_run(struct tp_live *live, const struct tp_run *run) {
     for (uint32_t at = 0; at < run->count; at++) {
         const struct tp_word_edit *edit = &run->edits[at];
         unsigned class_chosen = class_of(run, at);
-        if (!each && !tp_leaves_page(edit) && do_word(live, class_chosen, edit))
+        if (!each && !tp_leaves_page(edit) && do_word(live, class_chosen, &run->image->sites[edit->place], edit))
             continue;
         enum tp_status status = slow_run_edit(live, run, at, class_chosen);
         if (status != TP_OK)

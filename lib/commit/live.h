@@ -4,10 +4,11 @@
  * time; the order of the steps is api's (lib/api/live_pass.c), docs/protocol.md has all of them.
  *
  *   check      nothing is written: bytes are compared, classes counted, and the stretch that will be written is noted
- *   int3       the first bytes of sites of the class trap
+ *   int3       the first bytes of sites of the class trap, whose records say so from here on
  *   tail       the bytes behind them
  *   first      their first bytes; and sites of the class store, whole
  *   stopped    sites of the class rendezvous, whole, while all other CPUs stand still
+ *   forget     the records of the sites of the class trap no longer say that they have an int3
  *   restore    the first bytes as they were: what `int3` did is undone
  */
 #ifndef TP_COMMIT_LIVE_H
@@ -22,6 +23,7 @@ enum tp_live_step {
     TP_LIVE_TAIL,
     TP_LIVE_FIRST,
     TP_LIVE_STOPPED,
+    TP_LIVE_FORGET,
     TP_LIVE_RESTORE,
 };
 
@@ -37,7 +39,7 @@ struct tp_live {
  * TP_OK; from the check TP_ERR_UNEXPECTED_BYTES, TP_ERR_CLASS_IMPOSSIBLE; from `int3` TP_ERR_READ_BACK. Steps behind it
  * go on to their end, as nothing could be undone, and leave that in live->status.
  */
-TP_MUST_CHECK enum tp_status tp_live_edit(struct tp_live *live, unsigned kind, const struct tp_edit *edit);
+TP_MUST_CHECK enum tp_status tp_live_edit(struct tp_live *live, struct tp_site *site, const struct tp_edit *edit);
 TP_MUST_CHECK enum tp_status tp_live_run(struct tp_live *live, const struct tp_run *run);
 
 /* Tells the port's trace hook of a step that is of no site. */

@@ -79,16 +79,21 @@ static struct facts find_facts(const struct tp_transition *transition) {
     return facts;
 }
 
-enum tp_assurance tp_assurance_of(unsigned class_chosen) {
+/* A tail that is executed while it is stored is a store by another name. */
+static bool is_store_at_heart(unsigned class_chosen, unsigned kind) {
+    return class_chosen == TP_CLASS_STORE || (class_chosen == TP_CLASS_TRAP && is_stepped_into(kind));
+}
+
+enum tp_assurance tp_assurance_of(unsigned class_chosen, unsigned kind) {
     bool amd = tp_state_has(&tp_registry.wanted, TP_FEATURE_VENDOR_AMD);
     if (class_chosen >= TP_CLASS_RENDEZVOUS || amd)
         return TP_ASSURANCE_DOCUMENTED;
-    return class_chosen == TP_CLASS_STORE ? TP_ASSURANCE_PRACTICE : TP_ASSURANCE_VENDOR;
+    return is_store_at_heart(class_chosen, kind) ? TP_ASSURANCE_PRACTICE : TP_ASSURANCE_VENDOR;
 }
 
-static bool is_allowed(unsigned class_chosen) {
+static bool is_allowed(unsigned class_chosen, unsigned kind) {
     const struct tp_live_options *options = &tp_registry.options;
-    return class_chosen >= options->least_class && tp_assurance_of(class_chosen) <= options->least_assurance;
+    return class_chosen >= options->least_class && tp_assurance_of(class_chosen, kind) <= options->least_assurance;
 }
 
 /*
@@ -105,9 +110,9 @@ static bool may_trap(const struct facts *facts, const struct tp_transition *tran
 }
 
 static uint8_t choose(const struct facts *facts, const struct tp_transition *transition, uintptr_t address) {
-    if (facts->one && tp_in_quadword(address, transition->length) && is_allowed(TP_CLASS_STORE))
+    if (facts->one && tp_in_quadword(address, transition->length) && is_allowed(TP_CLASS_STORE, transition->kind))
         return TP_CLASS_STORE;
-    if (facts->one && is_allowed(TP_CLASS_TRAP) && may_trap(facts, transition, address))
+    if (facts->one && is_allowed(TP_CLASS_TRAP, transition->kind) && may_trap(facts, transition, address))
         return TP_CLASS_TRAP;
     return facts->calls_inside ? TP_CLASS_NONE : TP_CLASS_RENDEZVOUS;
 }

@@ -14,8 +14,9 @@
  *
  *   class        AMD                       Intel
  *   store        documented (7.6.1)        practice: model-specific (SDM vol. 3 section 9.1.3 gives no such rule)
- *   trap         documented: a one-byte    the vendor's word, by mail
- *                store, each side of a sync
+ *   trap         documented: a one-byte    the vendor's word, by mail; a call by TP_SCHEME_PREFIX, whose tail is
+ *                store, each side of a     executed while it is stored: practice, as a store
+ *                sync
  *   rendezvous   documented (7.6.1,        documented (SDM vol. 3 section 9.1.3, cross-modifying code)
  *                synchronous)
  */
@@ -47,8 +48,8 @@ uint8_t tp_choose_class(const struct tp_transition *transition, uintptr_t addres
 /* The same for all addresses that lie alike: classes by address % TP_QUADWORD. */
 void tp_choose_classes(const struct tp_transition *transition, uint8_t classes[TP_QUADWORD]);
 
-/* What a class stands on, on this CPU. */
-enum tp_assurance tp_assurance_of(unsigned class_chosen);
+/* What a class stands on, on this CPU, for a kind of site. */
+enum tp_assurance tp_assurance_of(unsigned class_chosen, unsigned kind);
 
 /* Kinds whose sites mean a call or a jump to what their cell holds. */
 static inline bool tp_kind_calls(unsigned kind) {

@@ -17,6 +17,7 @@ enum {
     TP_DETAIL_COMPOSED = 0x0800, /* an alternative that has nested sites, in its site or in its replacement */
     TP_DETAIL_PLAIN = 0x1000,    /* an alternative whose forms stand in the site as they are, and then padding */
     TP_DETAIL_STAYS = 0x2000,    /* a call that keeps its pristine form, which reads the cell: TP_SCHEME_STORE */
+    TP_DETAIL_INT3 = 0x4000,     /* the library's int3 stands on the first byte, or is about to, or has just been */
     TP_DETAIL_LIBRARY = 0x7c00,
 };
 

@@ -154,7 +154,7 @@ static void storm_calls_by_prefix(void) {
 
 static void calls_by_prefix(void) {
     run_live(&(struct live_setup){.options = {.least_class = TP_CLASS_TRAP,
-                                              .least_assurance = TP_ASSURANCE_VENDOR,
+                                              .least_assurance = TP_ASSURANCE_PRACTICE,
                                               .call_scheme = TP_SCHEME_PREFIX}},
              storm_calls_by_prefix);
     EXPECT(live_counts.steps[TP_STEP_INT3] > 0);

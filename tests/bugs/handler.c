@@ -3,7 +3,7 @@
  * What #BP does, and when.
  *
  *   2   the kernel's own handler, for int3s that nobody claims, executes the site that is being changed
- *   3   held up at the text, while a batch begins
+ *   3   held up between the text and the record, while its batch ends
  *   4   held up at the tables, while its batch ends
  *   5   with all of the program's data read-only
  *   8   27  29   the site executed after each step, by the thread that patches
@@ -70,26 +70,29 @@ static void begin_with_made(void) {
     must(tp_apply());
 }
 
-static void begin_a_batch(void) {
+static void end_the_batch(void) {
+    protect_tables(&made, true);
+    go_on();
+}
+
+/* The text has just been read; the record is about to be. */
+static void hold_up_again(void) {
     protect_text(&made, true);
-    get_stuck(made_cell(&made), (uintptr_t)value_2);
+    protect_tables(&made, false);
+    on_fault = end_the_batch;
 }
 
 void bug_3(void) {
     begin_with_made();
+    get_stuck(made_cell(&made), (uintptr_t)value_2);
     struct tp_regs regs = trap_at(made_site);
     protect_text(&made, false);
-    on_fault = begin_a_batch;
+    on_fault = hold_up_again;
     enum tp_breakpoint answer = tp_handle_breakpoint(&regs);
-    require(!on_fault, "3: the text was not read again");
-    require(answer == TP_BREAKPOINT_RESUME, "3: an int3 of the next batch is taken for a stranger's");
-    go_on();
+    require(!on_fault, "3: the record was not read behind the text");
+    require(answer == TP_BREAKPOINT_RESUME, "3: an int3 that was read in time is taken for a stranger's");
+    require(regs.rip == made_site, "3: not sent back to the site");
     end();
-}
-
-static void end_the_batch(void) {
-    protect_tables(&made, true);
-    go_on();
 }
 
 void bug_4(void) {

@@ -143,7 +143,7 @@ static void by_rendezvous(void **state) {
 static void by_prefix(void **state) {
     (void)state;
     const struct tp_live_options options = {
-        .least_class = TP_CLASS_TRAP, .least_assurance = TP_ASSURANCE_VENDOR, .call_scheme = TP_SCHEME_PREFIX};
+        .least_class = TP_CLASS_TRAP, .least_assurance = TP_ASSURANCE_PRACTICE, .call_scheme = TP_SCHEME_PREFIX};
     const struct storm storms[] = {OP(op_prefix, 1, 2, TRAP, TRAP), CALL(call_prefix, 1, 2, TRAP)};
     RAGE(&options, storms, BY_TRAP);
 }

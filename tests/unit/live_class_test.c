@@ -40,6 +40,13 @@ static void use_cpu(bool amd, unsigned assurance, unsigned scheme) {
     assert_int_equal(tp_set_live_options(&options), TP_OK);
 }
 
+static void demand(unsigned class_chosen) {
+    struct tp_live_options options;
+    tp_get_live_options(&options);
+    options.least_class = (uint8_t)class_chosen;
+    assert_int_equal(tp_set_live_options(&options), TP_OK);
+}
+
 static unsigned choose(const struct pair *pair, unsigned kind, unsigned offset) {
     const struct tp_transition transition = {(const uint8_t *)pair->old_bytes, (const uint8_t *)pair->new_bytes,
                                              (uint8_t)pair->length, (uint8_t)kind};
@@ -68,7 +75,7 @@ static void documented(void **state) {
     expect_class(&nop_jump, TP_KIND_STATIC_KEY, 3, TP_CLASS_STORE);
     expect_class(&nop_jump, TP_KIND_STATIC_KEY, 4, TP_CLASS_TRAP);
     for (unsigned class_chosen = TP_CLASS_STORE; class_chosen <= TP_CLASS_RENDEZVOUS; class_chosen++)
-        assert_int_equal(tp_assurance_of(class_chosen), TP_ASSURANCE_DOCUMENTED);
+        assert_int_equal(tp_assurance_of(class_chosen, TP_KIND_OP), TP_ASSURANCE_DOCUMENTED);
     stop_library();
 }
 
@@ -76,9 +83,9 @@ static void by_vendor(void **state) {
     (void)state;
     use_cpu(false, TP_ASSURANCE_VENDOR, TP_SCHEME_EMULATE);
     expect_class(&call_call, TP_KIND_OP, 0, TP_CLASS_TRAP);
-    assert_int_equal(tp_assurance_of(TP_CLASS_STORE), TP_ASSURANCE_PRACTICE);
-    assert_int_equal(tp_assurance_of(TP_CLASS_TRAP), TP_ASSURANCE_VENDOR);
-    assert_int_equal(tp_assurance_of(TP_CLASS_RENDEZVOUS), TP_ASSURANCE_DOCUMENTED);
+    assert_int_equal(tp_assurance_of(TP_CLASS_STORE, TP_KIND_OP), TP_ASSURANCE_PRACTICE);
+    assert_int_equal(tp_assurance_of(TP_CLASS_TRAP, TP_KIND_OP), TP_ASSURANCE_VENDOR);
+    assert_int_equal(tp_assurance_of(TP_CLASS_RENDEZVOUS, TP_KIND_OP), TP_ASSURANCE_DOCUMENTED);
     stop_library();
     use_cpu(false, TP_ASSURANCE_PRACTICE, TP_SCHEME_EMULATE);
     expect_class(&call_call, TP_KIND_OP, 0, TP_CLASS_STORE);
@@ -156,6 +163,13 @@ static void kinds(void **state) {
 static void prefix(void **state) {
     (void)state;
     use_cpu(false, TP_ASSURANCE_VENDOR, TP_SCHEME_PREFIX);
+    expect_class(&call_call, TP_KIND_OP, 7, TP_CLASS_RENDEZVOUS); /* its tail is executed while it is stored */
+    expect_class(&nop_jump, TP_KIND_STATIC_KEY, 4, TP_CLASS_TRAP);
+    assert_int_equal(tp_assurance_of(TP_CLASS_TRAP, TP_KIND_OP), TP_ASSURANCE_PRACTICE);
+    assert_int_equal(tp_assurance_of(TP_CLASS_TRAP, TP_KIND_STATIC_KEY), TP_ASSURANCE_VENDOR);
+    stop_library();
+    use_cpu(false, TP_ASSURANCE_PRACTICE, TP_SCHEME_PREFIX);
+    demand(TP_CLASS_TRAP);
     expect_class(&call_call, TP_KIND_OP, 7, TP_CLASS_TRAP); /* e8 at the beginning of a quadword */
     expect_class(&call_call, TP_KIND_OP, 2, TP_CLASS_TRAP);
     expect_class(&call_call, TP_KIND_OP, 3, TP_CLASS_RENDEZVOUS);
@@ -173,13 +187,9 @@ static void prefix(void **state) {
 static void demands(void **state) {
     (void)state;
     use_cpu(true, TP_ASSURANCE_VENDOR, TP_SCHEME_EMULATE);
-    struct tp_live_options options;
-    tp_get_live_options(&options);
-    options.least_class = TP_CLASS_TRAP;
-    assert_int_equal(tp_set_live_options(&options), TP_OK);
+    demand(TP_CLASS_TRAP);
     expect_class(&call_call, TP_KIND_OP, 0, TP_CLASS_TRAP);
-    options.least_class = TP_CLASS_RENDEZVOUS;
-    assert_int_equal(tp_set_live_options(&options), TP_OK);
+    demand(TP_CLASS_RENDEZVOUS);
     expect_class(&call_call, TP_KIND_OP, 0, TP_CLASS_RENDEZVOUS);
     assert_int_equal(tp_set_live_options(NULL), TP_OK);
     expect_class(&call_call, TP_KIND_OP, 0, TP_CLASS_STORE);
@@ -192,7 +202,7 @@ struct planned {
 
 static bool note_plan(const struct tp_edit_info *info, void *argument) {
     struct planned *planned = argument;
-    assert_int_equal(info->assurance, tp_assurance_of(info->class_chosen));
+    assert_int_equal(info->assurance, tp_assurance_of(info->class_chosen, info->site.kind));
     planned->stores += info->class_chosen == TP_CLASS_STORE;
     planned->traps += info->class_chosen == TP_CLASS_TRAP;
     planned->others += info->class_chosen > TP_CLASS_TRAP;
