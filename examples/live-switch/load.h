@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What all CPUs do while the table changes under their feet: they call every op, look at its effect by other means, and
- * at which backend it was that answered. Timer interrupts do the same in between.
+ * What all CPUs do while the table changes under their feet: they call every op, look at its effect by other means,
+ * and at which backend it was that answered. Timer interrupts do the same in between.
  */
 #ifndef LOAD_H
 #define LOAD_H

@@ -19,7 +19,8 @@
 enum {
     SWITCHES = 100000,
     SWITCHES_XEN_PV = 5000,
-    PROGRESS = 10000,
+    PROGRESS_LINES = 10,
+    CLASSES_SHARE = 20, /* one in so many switches: they take longer */
     MILLISECOND = 1000000,
 };
 
@@ -50,8 +51,9 @@ static void prepare_library(void) {
 static unsigned repeated; /* under Xen PV, by all CPUs */
 
 /*
- * An instruction that Xen emulates (mov %cr3, %rax) faults first, and then Xen reads it from memory. By then it may have
- * been changed; Xen doesn't emulate what it finds, and passes the fault on. What stands there now is right: once more.
+ * An instruction that Xen emulates (mov %cr3, %rax) faults first, and then Xen reads it from memory. By then it may
+ * have been changed; Xen doesn't emulate what it finds, and passes the fault on. What stands there now is right: once
+ * more.
  */
 static bool repeat_at_site(struct pt_regs *regs) {
     struct tp_site_info site;
@@ -96,8 +98,10 @@ static void print_progress(uint64_t begin) {
     print_format("%12u switches in %lu.%lu s\n", switches_made, elapsed / 1000, elapsed / 100 % 10);
 }
 
-/* The first ones each site by the class that it needs, which is the quickest for whoever executes it. Then all of them
- * by the class that some need in any case: one stop of all CPUs a switch, which is the quickest for a whole table. */
+/*
+ * The first ones each site by the class that it needs, which holds nobody up. Then all of them by the class that some
+ * need in any case: one stop of all CPUs a switch, which is the quickest for a whole table.
+ */
 static const struct way {
     const char *title;
     enum tp_class least_class;
@@ -116,7 +120,8 @@ static void print_steps(const struct way *way, unsigned switches) {
     const struct live_counts *counts = &live_counts;
     bool only_stops = way->least_class == TP_CLASS_RENDEZVOUS;
     print_number("batches", counts->steps[TP_STEP_END], counts->steps[TP_STEP_END] == switches);
-    print_number("sites by one store", counts->steps[TP_STEP_STORE], !only_stops || !counts->steps[TP_STEP_STORE]);
+    print_number("sites by one store", counts->steps[TP_STEP_STORE],
+                 !only_stops || counts->steps[TP_STEP_STORE] == 0);
     print_number("sites by int3", counts->steps[TP_STEP_FIRST],
                  counts->steps[TP_STEP_FIRST] == counts->steps[TP_STEP_INT3] &&
                      (counts->steps[TP_STEP_FIRST] > 0) == !only_stops);
@@ -138,7 +143,7 @@ static void switch_by(const struct way *way, unsigned switches) {
     reset_live_port();
     uint64_t begin = read_nanoseconds();
     for (unsigned number = 1; number <= switches && !stops_inside && switch_once(); number++)
-        if (number == switches || number % PROGRESS == 0)
+        if (number * PROGRESS_LINES / switches > (number - 1) * PROGRESS_LINES / switches)
             print_progress(begin);
     print_steps(way, switches);
 }
@@ -181,7 +186,7 @@ static void show_hash(const char *label, uint64_t expected) {
 
 void kernel_main(const char *command_line) {
     (void)command_line;
-    unsigned switches = read_switches(), by_classes = switches / 10 & ~1u;
+    unsigned switches = read_switches(), by_classes = switches / CLASSES_SHARE & ~1u;
 
     set_up_backends();
     protect_text();

@@ -10,7 +10,7 @@
 #include "support.h"
 
 /* An emulator on a machine that does much else may let a CPU wait for long: many times a short while. */
-enum { TIMEOUT = 200000000, TRIES = 300, TRIES_NO_CHECK = 10, MOMENTS_MAX = 1024 };
+enum { TIMEOUT = 20000000, TRIES = 3000, TRIES_NO_CHECK = 100, MOMENTS_MAX = 1024 };
 
 unsigned stops_inside;
 static unsigned tries_max;
@@ -25,9 +25,9 @@ void ask_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) {
 }
 
 /*
- * What an emulator gets wrong (test-kernel/live_port.h) can be an int3 that is long gone from memory. A CPU that executes
- * it with interrupts masked is sent back to it for ever, and never comes to the sync that would end it. So whoever waits
- * for long stores the bytes once more. No CPU needs that: the return from #BP serialises.
+ * What an emulator gets wrong (test-kernel/live_port.h) can be an int3 that is long gone from memory. A CPU that
+ * executes it with interrupts masked is sent back to it for ever, and never comes to the sync that would end it. So
+ * whoever waits for long stores the bytes once more. No CPU needs that: the return from #BP serialises.
  */
 static bool sync_patiently(unsigned *silent) {
     for (unsigned tries = 0; tries < tries_max; tries++) {

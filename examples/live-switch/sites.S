@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A save_fl site that lies across two pages; under Xen PV the second of its three instructions ends where the page does.
- * Emulators look for interrupts there, as a CPU does between any two instructions: so they come in the middle of it.
+ * A save_fl site that lies across two pages; under Xen PV the second of its three instructions ends where the page
+ * does. Emulators look for interrupts there, as a CPU does between any two instructions: so they come in its middle.
  */
 #include <textpatch/gas.h>
 #include <textpatch/ops.h>

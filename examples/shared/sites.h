@@ -13,8 +13,8 @@ unsigned keep_sites(void);
 const char *name_slot(const void *cell);
 
 /*
- * Each slot, what it holds, and each of its sites, but no more than `most` of a slot: the bytes that were and the bytes
- * that are, disassembled.
+ * Each slot, what it holds, and each of its sites, but no more than `most` of a slot: the bytes that were and the
+ * bytes that are, disassembled.
  */
 void print_sites(unsigned most);
 /* One instruction a line; `address` is where the bytes stand or stood. */
