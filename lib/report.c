@@ -115,7 +115,7 @@ TP_COLD enum tp_status tp_fail(const struct tp_error *error) {
     last = *error;
     tp_format_error(&last, message, sizeof message);
     tp_log(message);
-    return last.status;
+    return error->status; /* `last` may be another caller's by now */
 }
 
 TP_COLD enum tp_status tp_fail_with(enum tp_status status) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The test kernel: suites/ as KTAP. `suite=NAME` on the command line picks one, else all run.
+ * The test kernel: suites/ as KTAP. `suite=NAME` on the command line picks one, `quick` leaves out those that take long
+ * on purpose, else all run.
  *
  * The exit status is 0 only if every case passed.
  */
@@ -25,9 +26,17 @@ enum { SUITES = sizeof suites / sizeof *suites };
 static const struct ktap_frame frame = {open_case, close_case};
 
 static char wanted[32]; /* empty: all */
+static bool quick;
+
+static bool takes_long(const struct ktap_suite *suite) {
+    return suite == &suite_live_storm || suite == &suite_live_controls || suite == &suite_live_switch ||
+           suite == &suite_live_images;
+}
 
 static bool is_wanted(const struct ktap_suite *suite) {
     const char *left = wanted, *right = suite->name;
+    if (quick && takes_long(suite))
+        return false;
     while (*left && *left == *right) {
         left++;
         right++;
@@ -83,6 +92,7 @@ void kernel_main(const char *command_line) {
     choose_pv_ops();
     (void)command_line;
     command_line_value("suite", wanted, sizeof wanted);
+    quick = command_line_has("quick");
     unsigned count = count_cases();
     print_plan(count);
     print_format("# world: %s\n", world == WORLD_XEN_PV ? "Xen PV" : "native");

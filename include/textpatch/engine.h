@@ -60,7 +60,9 @@ extern "C" {
 /* The sites of one linked object. The fields above the line are the caller's; zero the rest. */
 struct tp_image {
     const char *name;
-    uintptr_t text_start; /* all executable bytes of the image lie in [text_start, text_end) */
+    /* All executable bytes of the image lie in [text_start, text_end); nothing that others write lies in the aligned
+     * quadwords at both ends. */
+    uintptr_t text_start;
     uintptr_t text_end;
     struct tp_site *sites; /* writable */
     uint32_t site_count;
@@ -150,8 +152,11 @@ void tp_kernel_image(struct tp_image *image, const void *text_start, const void 
 
 /*
  * Takes an image: validates each record, sorts them by address, groups them by key. No text is written.
- * Context: tp_init() done; one caller at a time. The image and its tables must live until tp_image_remove().
- * Statuses: TP_OK, and those of "the tables" and "instructions" in status.h, TP_ERR_NOT_INITIALIZED,
+ * Context: tp_init() done; one caller at a time, or while other CPUs run as tp_apply(); then it must be an image that none
+ * of them executes yet. The image and its tables must live until tp_image_remove(), and be writable: a live pass notes
+ * in its sites' records which it is changing.
+ * Statuses: TP_OK, and those of "the tables" and "instructions" in status.h, TP_ERR_NOT_INITIALIZED, TP_ERR_BATCH_OPEN,
+ * TP_ERR_WRONG_CONTEXT, TP_ERR_PORT_HOOK_MISSING,
  * TP_ERR_IMAGE_KNOWN, TP_ERR_IMAGE_OVERLAP, TP_ERR_BAD_ARGUMENT, and TP_ERR_IMAGE_IN_USE where a slot that has been
  * applied points into the image already. After an error the image is not in use; its
  * records may have been reordered, and it can be added again.
@@ -159,8 +164,9 @@ void tp_kernel_image(struct tp_image *image, const void *text_start, const void 
 TP_MUST_CHECK enum tp_status tp_image_add(struct tp_image *image);
 
 /*
- * Forgets an image. Its text stays as it is.
- * Context: as tp_image_add(). Statuses: TP_OK, TP_ERR_IMAGE_UNKNOWN, TP_ERR_IMAGE_IN_USE, TP_ERR_NOT_INITIALIZED.
+ * Forgets an image. Its text stays as it is. While other CPUs run it returns when no #BP handler looks at it any more.
+ * Context: as tp_image_add(). Statuses: TP_OK, TP_ERR_IMAGE_UNKNOWN, TP_ERR_IMAGE_IN_USE, TP_ERR_NOT_INITIALIZED,
+ * TP_ERR_BATCH_OPEN, TP_ERR_WRONG_CONTEXT, TP_ERR_PORT_HOOK_MISSING; TP_ERR_CPU_SILENT: the image is still in use.
  */
 TP_MUST_CHECK enum tp_status tp_image_remove(struct tp_image *image);
 
@@ -176,7 +182,8 @@ TP_MUST_CHECK enum tp_status tp_apply(void);
 
 /*
  * Gives every site of every image its pristine bytes, those that the linker put there.
- * Context and statuses as tp_apply(), and TP_ERR_NOT_APPLIED.
+ * Context and statuses as tp_apply(), and TP_ERR_NOT_APPLIED. While other CPUs run: an alternative whose original is a call
+ * with padding behind it goes back, but can't be applied again (TP_ERR_CLASS_IMPOSSIBLE).
  */
 TP_MUST_CHECK enum tp_status tp_revert(void);
 
@@ -225,8 +232,9 @@ TP_MUST_CHECK enum tp_status tp_plan(bool (*visit)(const struct tp_edit_info *, 
 /*
  * Compares every site with what the library put there (or, before tp_apply(), with its pristine form).
  *   visit: called for each site that differs, with what stands there and what should; may be NULL.
- * Context: any that may read the text. Statuses: TP_OK, TP_ERR_TEXT_DIFFERS (tp_last_error() has the first one),
- * TP_ERR_NOT_INITIALIZED.
+ * Context: any that may read the text; while other CPUs run as tp_apply(), since it waits for who changes it. Statuses:
+ * TP_OK, TP_ERR_TEXT_DIFFERS (tp_last_error() has the first one), TP_ERR_NOT_INITIALIZED, TP_ERR_BATCH_OPEN,
+ * TP_ERR_WRONG_CONTEXT.
  */
 struct tp_difference {
     struct tp_site_info site;
@@ -242,7 +250,8 @@ void tp_for_each_site(bool (*visit)(const struct tp_site_info *, void *), void *
 
 /*
  * Describes the site that holds an address (the innermost, if one lies in another).
- *   address: of any byte of the site. Context: any, NMI and #UD handlers too; takes no lock, calls no hook.
+ *   address: of any byte of the site. Context: any, NMI and #UD handlers too; takes no lock, calls no hook. Where images
+ *   may be removed meanwhile, with interrupts off.
  * Returns false if no site is there.
  */
 bool tp_describe_site(uintptr_t address, struct tp_site_info *info);
@@ -251,7 +260,7 @@ bool tp_describe_site(uintptr_t address, struct tp_site_info *info);
 const char *tp_kind_text(unsigned kind);
 const char *tp_form_text(unsigned form);
 
-/* The last error of any call since tp_init(); never NULL; .status is TP_OK if there was none. Context: any. */
+/* The last error of any call, of any caller, since tp_init(); never NULL; .status is TP_OK if there was none. Context: any. */
 const struct tp_error *tp_last_error(void);
 
 /*

@@ -17,7 +17,7 @@
  *
  * Example, once at boot, with a port that has the hooks of the stage "live" (textpatch/port.h)
  *   set_gate(3, tp_breakpoint_entry);
- *   if (tp_init(&port) || tp_image_add(&kernel) || tp_apply() || tp_cpus_running(true))
+ *   if (tp_init(&port) || tp_set_cpu_count(2) || tp_image_add(&kernel) || tp_apply() || tp_cpus_running(true))
  *       panic(…);
  *   start_other_cpus();
  * and from then on, from any context that may sleep
@@ -45,7 +45,9 @@
  *     target while other sites still call the old one. Both must be valid until the call returns.
  *   - Nothing that runs between the first int3 and the last sync on the CPU that patches, and nothing in the #BP entry,
  *     may hold a site. The library holds none; hooks of the port must not either.
- *   - NMI and machine-check handlers may hold sites of the classes store and trap, but none that goes by rendezvous.
+ *   - NMI and machine-check handlers may hold sites of the classes store and trap, but none that goes by rendezvous; none
+ *     of the class trap if #BP has a stack of its own (IST), on which it would come in twice. The return from #BP unmasks
+ *     NMIs, as every IRET does.
  *   - Code must be compiled with -mno-red-zone: an emulated call pushes.
  *
  * Edge cases
@@ -86,19 +88,23 @@ TP_MUST_CHECK enum tp_status tp_batch_begin(void);
  * Notes one cell's new value; nothing is changed yet, the last note of a cell counts. tp_batch_add notes a static key's
  * count as it would be after the addition.
  *   cell, value, change: as tp_key_update() and tp_key_add().
+ * A static call's value 0 stands for no target.
  * Context: between begin and commit, the caller that began.
- * Statuses: TP_OK, TP_ERR_NO_BATCH, TP_ERR_UNKNOWN_KEY, TP_ERR_BAD_ARGUMENT (a count below 0).
+ * Statuses: TP_OK, TP_ERR_NOT_INITIALIZED, TP_ERR_NO_BATCH, TP_ERR_BATCH_STUCK, TP_ERR_UNKNOWN_KEY, TP_ERR_BAD_ARGUMENT (a
+ * count below 0).
  */
 TP_MUST_CHECK enum tp_status tp_batch_set(void *cell, uint64_t value);
 TP_MUST_CHECK enum tp_status tp_batch_add(void *cell, int64_t change);
 
-/* Features as they are wanted now become part of the batch: alternatives are chosen anew. Statuses: TP_OK, TP_ERR_NO_BATCH. */
+/* Features as they are wanted now become part of the batch: alternatives are chosen anew.
+ * Statuses: TP_OK, TP_ERR_NOT_INITIALIZED, TP_ERR_NO_BATCH, TP_ERR_BATCH_STUCK. */
 TP_MUST_CHECK enum tp_status tp_batch_take_features(void);
 
 /*
  * Makes the text show what was noted, and closes the batch.
- * Context: as tp_batch_set(). Statuses: TP_ERR_NO_BATCH, and all of tp_apply(); the batch is closed, and nothing was
- * changed, unless it is TP_ERR_CPU_SILENT or TP_ERR_CPU_BUSY.
+ * Context: as tp_batch_set(), and where the port's may_wait says yes. Statuses: TP_ERR_NO_BATCH, TP_ERR_BATCH_STUCK, and all
+ * of tp_apply(). After an error the batch is closed and nothing was changed, but: TP_ERR_WRONG_CONTEXT leaves it open;
+ * TP_ERR_CPU_SILENT and TP_ERR_CPU_BUSY leave it in the middle; for TP_ERR_READ_BACK see textpatch/status.h.
  */
 TP_MUST_CHECK enum tp_status tp_batch_commit(void);
 
@@ -107,8 +113,9 @@ TP_MUST_CHECK enum tp_status tp_batch_cancel(void);
 
 /*
  * Goes on with what TP_ERR_CPU_SILENT or TP_ERR_CPU_BUSY has ended, be it a batch or any other call that writes.
- * Context: the same caller. Statuses: TP_OK: all is done; TP_ERR_NO_BATCH: nothing is left undone; TP_ERR_CPU_SILENT,
- * TP_ERR_CPU_BUSY: as before.
+ * Context: the same caller, where may_wait says yes. Statuses: TP_OK: all is done; TP_ERR_NO_BATCH: nothing is left undone;
+ * TP_ERR_NOT_INITIALIZED; TP_ERR_WRONG_CONTEXT, TP_ERR_CPU_SILENT, TP_ERR_CPU_BUSY: as before; TP_ERR_READ_BACK: done, as far
+ * as the text takes it.
  */
 TP_MUST_CHECK enum tp_status tp_batch_resume(void);
 
@@ -144,7 +151,8 @@ void tp_breakpoint_entry_xen_pv(void);
 /*
  * Whether a context that was interrupted at `ip` may be set aside for others to run: false inside a site, that is,
  * behind its first byte and before its end. The kernel asks before it preempts, and the port's stop_cpus hook asks
- * for every CPU. Context: any, NMI too; wait-free.
+ * for every CPU a narrower question. A thread that faults inside a site, on user memory say, and sleeps is set aside as
+ * well. Context: any, NMI too, wait-free; where images may be removed meanwhile, with interrupts off.
  */
 bool tp_preempt_ok(uintptr_t ip);
 

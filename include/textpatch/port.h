@@ -77,7 +77,9 @@ struct tp_port {
      * A writable alias of text. address: of the first byte, any alignment; length: in bytes. Asked once a pass for
      * all of an image's text; if that is too much for the kernel, it returns NULL and is asked again for each edit
      * (up to 255 bytes, page crossings included). While other CPUs run it is asked once for what a pass changes of an
-     * image, from the first such site to the last, and NULL ends the pass: TP_ERR_MAP_FAILED. Returns the alias of `address`, or NULL.
+     * image, from the first such site to the last, and NULL ends the pass: TP_ERR_MAP_FAILED. The aliases of several
+     * images are good at once then, through every sync and on whatever CPU the caller goes on; all of a touched page must be
+     * there, as whole quadwords are written. Returns the alias of `address`, or NULL.
      * Context: that of tp_apply().
      */
     void *(*map_text)(uintptr_t address, size_t length);
@@ -105,7 +107,8 @@ struct tp_port {
     /*
      * Has every other running CPU execute a serialising instruction (tp_serialize_cpu does) and waits until all have:
      * "run this on all others and wait". The CPU that calls serialises too. A CPU that comes up while this runs counts
-     * only if it takes part; see tp_cpu_online().
+     * only if it takes part; see tp_cpu_online(). The answer must be given from an interrupt that waits while a CPU is in
+     * #BP or has interrupts off, not from an NMI: it also tells that no handler is at work any more.
      * Returns false, and in *silent the number of one CPU, if it did not answer within the port's own time-out. Such a
      * CPU must not be left with a call that it still runs later.
      */
@@ -117,7 +120,7 @@ struct tp_port {
      */
     enum tp_stop (*stop_cpus)(bool (*may_proceed)(uintptr_t ip), void (*write)(void *), void *argument,
                               unsigned *silent);
-    /* Each step of each batch, right after it; for tests. */
+    /* Each step of each batch, right after it; for tests. TP_STEP_STOPPED is traced while all other CPUs stand still. */
     void (*trace)(const struct tp_trace *trace);
     /*
      * An int3 that is not the library's, or from user mode, if one of the library's #BP entries is used. regs->rip is

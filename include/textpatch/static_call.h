@@ -96,7 +96,7 @@ static inline void (*tp_static_call_target(const struct tp_static_call *call))(v
 /*
  * Gives the static call a new target and brings every site that depends on it up to date.
  *   name: of the static call; function: of the declared type, or NULL for no target.
- * Context: tp_image_add() done; after tp_apply() one CPU, interrupts off.
+ * Context: tp_image_add() done; as tp_key_update().
  * Returns what tp_key_update() returns (textpatch/engine.h).
  */
 #define tp_static_call_update(name, function)                                                                  \

@@ -65,6 +65,8 @@ enum tp_status tp_batch_take_features(void) {
 
 enum tp_status tp_batch_commit(void) {
     enum tp_status status = check_open();
+    if (status == TP_OK)
+        status = tp_check_may_wait();
     return status == TP_OK ? tp_finish_call(tp_run_noted(takes_features)) : status;
 }
 
@@ -75,6 +77,8 @@ enum tp_status tp_batch_cancel(void) {
 
 enum tp_status tp_batch_resume(void) {
     enum tp_status status = tp_check_entered();
+    if (status == TP_OK)
+        status = tp_check_may_wait();
     if (status != TP_OK)
         return status;
     return tp_live_is_stuck() ? tp_finish_call(tp_live_resume()) : tp_fail_with(TP_ERR_NO_BATCH);

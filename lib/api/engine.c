@@ -89,6 +89,8 @@ TP_COLD enum tp_status tp_cpus_running(bool running) {
     if (status != TP_OK)
         return status;
     forget_fresh();
+    if (running) /* there are two at least, whatever was said before */
+        tp_registry.wanted.features[TP_FEATURE_ONE_CPU / 32] &= ~(1u << TP_FEATURE_ONE_CPU % 32);
     tp_registry.others_run = running;
     return TP_OK;
 }

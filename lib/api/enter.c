@@ -52,9 +52,11 @@ enum tp_status tp_enter(void) {
     if (!tp_registry.others_run && entered_by)
         return tp_fail_with(TP_ERR_BATCH_OPEN);
     enum tp_status status = tp_registry.others_run ? enter_among_others() : TP_OK;
-    if (status == TP_OK)
-        entered_by = this_caller();
-    return status;
+    if (status != TP_OK)
+        return status;
+    entered_by = this_caller();
+    tp_registry.by_amd = tp_state_has(&tp_registry.wanted, TP_FEATURE_VENDOR_AMD);
+    return TP_OK;
 }
 
 /* Asked before the first int3 of a site and not at it, when it would be too late to say so. */
@@ -64,7 +66,7 @@ enum tp_status tp_check_breakpoints(void) {
     return tp_fail_with(TP_ERR_NO_BREAKPOINT);
 }
 
-/* Where a hook is missing nobody writes, so that there is nothing to be kept out. */
+/* Where a hook is missing nobody writes: what is kept out by the lock elsewhere is other callers that look. */
 enum tp_status tp_enter_to_read(void) {
     return tp_registry.initialized && tp_registry.others_run && missing_hook() ? TP_OK : tp_enter();
 }
@@ -85,6 +87,10 @@ enum tp_status tp_check_entered(void) {
     if (!tp_registry.initialized)
         return tp_fail_with(TP_ERR_NOT_INITIALIZED);
     return entered_by && entered_by == this_caller() ? TP_OK : tp_fail_with(TP_ERR_NO_BATCH);
+}
+
+enum tp_status tp_check_may_wait(void) {
+    return tp_registry.others_run && !tp_port()->may_wait() ? tp_fail_with(TP_ERR_WRONG_CONTEXT) : TP_OK;
 }
 
 enum tp_status tp_sync_cpus(void) {

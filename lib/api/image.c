@@ -165,7 +165,7 @@ TP_COLD static enum tp_status add_image(struct tp_image *image) {
     if (text_points_into(image))
         return fail_image(image, TP_ERR_IMAGE_IN_USE);
     image->applied = false;
-    image->fresh = tp_registry.others_run;
+    image->fresh = tp_registry.others_run && !lies_in_text(image, (uintptr_t)tp_image_add);
     image->alias = NULL;
     image->next = NULL;
     put_last(image);

@@ -13,12 +13,13 @@
  *   6.4 sync
  *   7.  first       bytes of these; sites of the class store, whole
  *   8.  sync
+ *   8.1 settle      no int3 is expected any more, records forget theirs
  *   9.  stopped     sites of the class rendezvous
- *   10. end         records forget their int3, no int3 is expected any more, aliases are given back, the state is noted
+ *   10. end         aliases are given back, the state is noted
  *
  *   A step that a silent or busy CPU ends can be repeated: sync again, or stop again. Until then the text is what the
- *   handler knows how to deal with. Text that does not take what is written is noticed at the first int3, and all is
- *   undone; further on it can't be, and the pass goes on to its end and says so.
+ *   handler knows how to deal with. Text that does not take what is written is noticed where the first of it is written,
+ *   and all is undone; if it is noticed later, the pass goes on to its end and says so.
  */
 #include "../api/pass.h"
 
@@ -29,7 +30,7 @@
 #include "../site/site.h"
 
 /* How often stopping is tried while some CPU is found inside a site. */
-enum { STOPS_MAX = 100000 };
+enum { STOPS_MAX = 10000 };
 
 static struct pass {
     struct tp_walk walk;
@@ -162,19 +163,28 @@ static bool any_trap(void) {
     return pass.live.counts[TP_CLASS_TRAP] != 0;
 }
 
-/* Every int3 stands, or none. A CPU that has fetched one finds the byte restored: no sync is needed. */
-static enum tp_status write_int3s(void) {
-    enum tp_status status = any_trap() ? walk_mapped(TP_LIVE_INT3) : TP_OK;
-    if (status == TP_OK)
-        return TP_OK;
+/* In this order: who is late with an int3 finds another number before the record forgets it. */
+static void settle_all(void) {
+    tp_expect_no_breakpoints();
+    (void)!walk_mapped(TP_LIVE_FORGET); /* finds what it found before: it can't fail */
+}
+
+/* Nothing but what is undone here has been written. What others report meanwhile is not what ended the pass. */
+static enum tp_status undo(enum tp_status status) {
     const struct tp_error error = *tp_last_error();
     (void)!walk_mapped(TP_LIVE_RESTORE);
     tp_reset_cells();
+    (void)!tp_sync_cpus();
+    settle_all();
     undo_new_images();
     unmap();
-    tp_expect_no_breakpoints();
     tp_keep_error(&error);
     return status;
+}
+
+static enum tp_status write_int3s(void) {
+    enum tp_status status = any_trap() ? walk_mapped(TP_LIVE_INT3) : TP_OK;
+    return status == TP_OK ? TP_OK : undo(status);
 }
 
 static enum tp_status sync_if(bool needed, enum tp_step step) {
@@ -201,42 +211,71 @@ static bool any_first(void) {
 }
 
 static enum tp_status write_firsts(void) {
-    return any_first() ? walk_mapped(TP_LIVE_FIRST) : TP_OK;
+    enum tp_status status = any_first() ? walk_mapped(TP_LIVE_FIRST) : TP_OK;
+    if (status == TP_OK && !any_trap() && pass.live.error.status != TP_OK)
+        return undo(tp_fail(&pass.live.error));
+    return status;
 }
 
 static enum tp_status sync_last(void) {
     return sync_if(any_first() || pass.wrote_new_images, TP_STEP_SYNC_LAST);
 }
 
+static enum tp_status settle(void) {
+    settle_all();
+    return TP_OK;
+}
+
+static bool failed_stopped(void) {
+    return !any_first() && pass.live.error.status != TP_OK;
+}
+
 static void write_while_stopped(void *unused) {
     (void)unused;
-    (void)!walk_mapped(TP_LIVE_STOPPED); /* what it has to say is in pass.live.status */
+    (void)!walk_mapped(TP_LIVE_STOPPED); /* what it has to say is in pass.live.error */
+    if (failed_stopped())
+        (void)!walk_mapped(TP_LIVE_RESTORE);
+}
+
+/* A CPU that sleeps or spins in a site that stays is no reason to wait. */
+static enum tp_stop stop_and_write(unsigned *silent) {
+    enum { PAUSES = 100 };
+    enum tp_stop stop = TP_STOP_BUSY;
+    for (unsigned tries = 0; tries < STOPS_MAX; tries++) {
+        stop = tp_port()->stop_cpus(tp_outside_changing, write_while_stopped, NULL, silent);
+        if (stop != TP_STOP_BUSY)
+            break;
+        for (unsigned i = 0; i < PAUSES; i++)
+            __builtin_ia32_pause();
+    }
+    return stop;
 }
 
 static enum tp_status write_stopped(void) {
     if (!pass.live.counts[TP_CLASS_RENDEZVOUS])
         return TP_OK;
-    enum tp_stop stop = TP_STOP_BUSY;
     unsigned silent = 0;
-    for (unsigned tries = 0; tries < STOPS_MAX && stop == TP_STOP_BUSY; tries++)
-        stop = tp_port()->stop_cpus(tp_preempt_ok, write_while_stopped, NULL, &silent);
+    (void)!walk_mapped(TP_LIVE_MARK);
+    enum tp_stop stop = stop_and_write(&silent);
     if (stop == TP_STOP_SILENT)
         return tp_fail(&(struct tp_error){.status = TP_ERR_CPU_SILENT, .value = silent});
-    return stop == TP_STOP_BUSY ? tp_fail_with(TP_ERR_CPU_BUSY) : TP_OK;
+    if (stop == TP_STOP_BUSY)
+        return tp_fail_with(TP_ERR_CPU_BUSY);
+    if (failed_stopped())
+        return undo(tp_fail(&pass.live.error));
+    (void)!walk_mapped(TP_LIVE_FORGET);
+    return TP_OK;
 }
 
 static enum tp_status end(void) {
-    if (any_trap())
-        (void)!walk_mapped(TP_LIVE_FORGET); /* finds what it found before: it can't fail */
-    tp_expect_no_breakpoints();
     unmap();
     tp_note_shown(&pass.walk);
     tp_trace_step(TP_STEP_END);
-    return pass.live.status;
+    return pass.live.error.status == TP_OK ? TP_OK : tp_fail(&pass.live.error);
 }
 
 /* No table of functions: it would have to be relocated in kernels that are linked as PIE. */
-enum { STEPS = 13 };
+enum { STEPS = 14 };
 
 static enum tp_status do_step(unsigned step) {
     switch (step) {
@@ -251,7 +290,8 @@ static enum tp_status do_step(unsigned step) {
     case 8: return sync_tails();       /* 6.4; likewise */
     case 9: return write_firsts();     /* 7 */
     case 10: return sync_last();       /* 8; likewise */
-    case 11: return write_stopped();   /* 9; partner: what each CPU executes before stop_cpus lets it go */
+    case 11: return settle();          /* 8.1 */
+    case 12: return write_stopped();   /* 9; partner: what each CPU executes before stop_cpus lets it go */
     default: return end();             /* 10 */
     }
 }

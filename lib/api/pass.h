@@ -25,6 +25,8 @@ void tp_leave(void);
 bool tp_has_entered(void);
 /* TP_OK if this caller has entered and not left, TP_ERR_NO_BATCH if not. */
 TP_MUST_CHECK enum tp_status tp_check_entered(void);
+/* TP_OK, TP_ERR_WRONG_CONTEXT: for what goes on with a batch that was begun elsewhere. */
+TP_MUST_CHECK enum tp_status tp_check_may_wait(void);
 /* With a port that can live patch: TP_OK, TP_ERR_NO_BREAKPOINT if an int3 of this CPU does not reach the library. */
 TP_MUST_CHECK enum tp_status tp_check_breakpoints(void);
 /* Every other CPU serialises: TP_OK, TP_ERR_CPU_SILENT. Only while others run; TP_OK at once if not. */

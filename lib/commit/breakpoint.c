@@ -6,7 +6,7 @@
  *   1. find      the site whose first byte is at rip - 1; none: foreign
  *   2. number    of the batch, before the byte is read again
  *   3. re-read   the byte: no int3 any more: the site has been patched meanwhile, go there
- *   4. emulate   the site by what its cell holds, if its record says that the int3 is the library's
+ *   4. emulate   the site by what its cell holds, if int3s are expected and its record says that this is one
  *   5. number    again: another batch by now: go to the site, and trap anew if its int3 still stands there
  *   6. foreign   else
  *   A handler may be held up anywhere for as long as it likes: before step 3 the byte is restored meanwhile, behind it
@@ -42,7 +42,7 @@ struct answer {
     uintptr_t return_address;
 };
 
-/* Jcc's sixteen conditions: pairs, the odd one of which is the negation (Intel SDM vol. 2 appendix B, table B-1). */
+/* Jcc's sixteen conditions: pairs, the odd one of which is the negation (Intel SDM vol. 1 appendix B). */
 static bool condition_holds(unsigned condition, uint64_t flags) {
     const bool carry = flags & 1, parity = flags & 4, zero = flags & 0x40, sign = flags & 0x80, overflow = flags & 0x800;
     bool holds = false;
@@ -91,21 +91,15 @@ static struct answer emulate(const struct tp_site *site, uint64_t flags) {
     return branch(site, flags, read_cell(site));
 }
 
+/* The site whose first byte it is. */
 static const struct tp_site *find_site(uintptr_t address) {
-    for (const struct tp_image *image = tp_registry.images; image; image = image->next) {
-        if (address < image->text_start || address >= image->text_end)
-            continue;
-        uint32_t place = tp_search_place(image, address);
-        if (place < image->place_count && tp_site_address(&image->sites[place]) == address)
-            return &image->sites[place];
-        return NULL;
-    }
-    return NULL;
+    const struct tp_site *site = tp_find_place(address);
+    return site && tp_site_address(site) == address ? site : NULL;
 }
 
 /* Read once, when the byte has been: see expect_int3() in live.c for the other side. */
-static bool has_our_int3(const struct tp_site *site) {
-    return *(const volatile uint16_t *)&site->detail & TP_DETAIL_INT3;
+static bool is_changing(const struct tp_site *site) {
+    return *(const volatile uint16_t *)&site->detail & TP_DETAIL_CHANGING;
 }
 
 static struct answer decide(const struct tp_regs *regs) {
@@ -119,7 +113,7 @@ static struct answer decide(const struct tp_regs *regs) {
     unsigned before = batch_number;                        /* 2 */
     if (*(const volatile uint8_t *)address != INT3)        /* 3 */
         return go_to(address);
-    if (has_our_int3(site))                                /* 4 */
+    if (before & 1 && is_changing(site))                   /* 4 */
         return emulate(site, regs->rflags);
     return batch_number != before ? go_to(address) : foreign; /* 5, 6 */
 }
@@ -145,14 +139,27 @@ static void hand_on(struct tp_regs *regs) {
         tp_port()->breakpoint(regs);
 }
 
+/* What user mode executes is no site, wherever it lies: nothing is pushed to a stack that it has chosen. */
+static bool comes_from_user(const struct tp_regs *regs) {
+    return regs->cs & 3;
+}
+
+/* Word by word: for `*to = *from` compilers may call memcpy, which is the kernel's and may hold sites. */
+static void copy_regs(struct tp_regs *to, const struct tp_regs *from) {
+    volatile uint64_t *out = &to->r15;
+    const uint64_t *in = &from->r15;
+    for (unsigned i = 0; i < TP_REGS_SIZE / sizeof *in; i++)
+        out[i] = in[i];
+}
+
 void tp_breakpoint_dispatch(struct tp_regs *regs) {
-    if (tp_handle_breakpoint(regs) == TP_BREAKPOINT_FOREIGN)
+    if (comes_from_user(regs) || tp_handle_breakpoint(regs) == TP_BREAKPOINT_FOREIGN)
         hand_on(regs);
 }
 
 struct tp_regs *tp_breakpoint_dispatch_copied(struct tp_regs *regs, struct tp_regs *copy) {
     const struct answer answer = decide(regs);
-    if (answer.foreign) {
+    if (comes_from_user(regs) || answer.foreign) {
         hand_on(regs);
         return regs;
     }
@@ -160,20 +167,20 @@ struct tp_regs *tp_breakpoint_dispatch_copied(struct tp_regs *regs, struct tp_re
         take(regs, &answer);
         return regs;
     }
-    *copy = *regs;
+    copy_regs(copy, regs);
     take(copy, &answer);
     return copy;
 }
 
-/* Sites don't nest deeper than one record knows: the outermost is asked. */
+/* The outermost site is asked: what lies in it is written with it. */
 bool tp_preempt_ok(uintptr_t ip) {
-    for (const struct tp_image *image = tp_registry.images; image; image = image->next) {
-        if (ip < image->text_start || ip >= image->text_end)
-            continue;
-        uint32_t place = tp_search_place(image, ip);
-        return place == image->place_count || tp_site_address(&image->sites[place]) == ip;
-    }
-    return true;
+    const struct tp_site *site = tp_find_place(ip);
+    return !site || tp_site_address(site) == ip;
+}
+
+bool tp_outside_changing(uintptr_t ip) {
+    const struct tp_site *site = tp_find_place(ip);
+    return !site || tp_site_address(site) == ip || !is_changing(site);
 }
 
 void tp_serialize_cpu(void) {

@@ -44,12 +44,14 @@ static bool text_holds(uintptr_t address, const uint8_t *bytes, unsigned length)
     return !tp_bytes_differ((const uint8_t *)address, bytes, length);
 }
 
-TP_COLD static enum tp_status refuse(enum tp_status status, const struct tp_edit *edit) {
+TP_COLD static struct tp_error describe(enum tp_status status, const struct tp_edit *edit, const uint8_t *found) {
     struct tp_error error = {.status = status, .site = edit->address, .length = edit->length, .key = edit->key};
-    if (status == TP_ERR_READ_BACK)
-        tp_show_bytes(&error, (const uint8_t *)edit->address, edit->new_bytes);
-    else
-        tp_show_bytes(&error, edit->old_bytes, edit->new_bytes);
+    tp_show_bytes(&error, found, edit->new_bytes);
+    return error;
+}
+
+TP_COLD static enum tp_status refuse(enum tp_status status, const struct tp_edit *edit, const uint8_t *found) {
+    const struct tp_error error = describe(status, edit, found);
     return tp_fail(&error);
 }
 
@@ -68,8 +70,8 @@ static void store_site(const struct tp_live *live, const struct tp_edit *edit) {
 }
 
 static void read_back(struct tp_live *live, const struct tp_edit *edit) {
-    if (!text_holds(edit->address, edit->new_bytes, edit->length) && live->status == TP_OK)
-        live->status = refuse(TP_ERR_READ_BACK, edit);
+    if (!text_holds(edit->address, edit->new_bytes, edit->length) && live->error.status == TP_OK)
+        live->error = describe(TP_ERR_READ_BACK, edit, (const uint8_t *)edit->address);
 }
 
 static void note_stretch(struct tp_live *live, uintptr_t start, uintptr_t end) {
@@ -84,37 +86,42 @@ static enum tp_status check_edit(struct tp_live *live, unsigned class_chosen, co
     if (status != TP_OK)
         return status;
     if (class_chosen == TP_CLASS_NONE)
-        return refuse(TP_ERR_CLASS_IMPOSSIBLE, edit);
+        return refuse(TP_ERR_CLASS_IMPOSSIBLE, edit, edit->old_bytes);
     live->counts[class_chosen]++;
     note_stretch(live, edit->address, edit->address + edit->length);
     return TP_OK;
 }
 
 /* The record comes first. x86 keeps stores in order: who executes the int3 finds that it is the library's. */
-static void expect_int3(struct tp_site *site) {
-    site->detail |= TP_DETAIL_INT3;
+static enum tp_status mark(struct tp_site *site) {
+    site->detail |= TP_DETAIL_CHANGING;
     __asm__ volatile("" : : : "memory");
+    return TP_OK;
 }
 
-static enum tp_status forget_int3(struct tp_site *site) {
-    site->detail &= (uint16_t)~TP_DETAIL_INT3;
+static enum tp_status forget(struct tp_site *site) {
+    site->detail &= (uint16_t)~TP_DETAIL_CHANGING;
     return TP_OK;
 }
 
 static enum tp_status write_int3(const struct tp_live *live, struct tp_site *site, const struct tp_edit *edit) {
     static const uint8_t int3[1] = {INT3};
-    expect_int3(site);
+    (void)mark(site);
     put_bytes(live, edit->address, int3, 1);
     if (!text_holds(edit->address, int3, 1))
-        return refuse(TP_ERR_READ_BACK, edit);
+        return refuse(TP_ERR_READ_BACK, edit, (const uint8_t *)edit->address);
     trace_bytes(TP_STEP_INT3, TP_CLASS_TRAP, edit, 0, 1, int3);
     return TP_OK;
 }
 
-static enum tp_status restore_first(const struct tp_live *live, struct tp_site *site, const struct tp_edit *edit) {
-    if (*(const volatile uint8_t *)edit->address == INT3)
-        put_bytes(live, edit->address, edit->old_bytes, 1);
-    return forget_int3(site);
+/* What has gone no further than its int3; or what its one store, or the stop, has written. */
+static enum tp_status restore(const struct tp_live *live, unsigned class_chosen, const struct tp_edit *edit) {
+    const struct tp_edit back = {edit->address, edit->new_bytes, edit->old_bytes, edit->length, edit->key};
+    if (class_chosen == TP_CLASS_STORE)
+        store_site(live, &back);
+    else
+        put_bytes(live, edit->address, edit->old_bytes, class_chosen == TP_CLASS_TRAP ? 1 : edit->length);
+    return TP_OK;
 }
 
 static enum tp_status write_tail(const struct tp_live *live, const struct tp_edit *edit) {
@@ -164,12 +171,14 @@ static enum tp_status do_step(struct tp_live *live, unsigned class_chosen, struc
         return traps ? write_tail(live, edit) : TP_OK;
     case TP_LIVE_FIRST:
         return stops ? TP_OK : write_first(live, class_chosen, edit);
+    case TP_LIVE_MARK:
+        return stops ? mark(site) : TP_OK;
     case TP_LIVE_STOPPED:
         return stops ? write_stopped(live, edit) : TP_OK;
     case TP_LIVE_FORGET:
-        return traps ? forget_int3(site) : TP_OK;
+        return forget(site);
     case TP_LIVE_RESTORE:
-        return traps ? restore_first(live, site, edit) : TP_OK;
+        return text_holds(edit->address, edit->old_bytes, edit->length) ? TP_OK : restore(live, class_chosen, edit);
     }
     return TP_OK;
 }
@@ -222,16 +231,17 @@ static inline bool check_word(struct tp_live *live, unsigned class_chosen, const
 }
 
 static inline bool write_word_int3(const struct tp_live *live, struct tp_site *site, const struct tp_word_edit *edit) {
-    expect_int3(site);
+    (void)mark(site);
     *(volatile uint8_t *)word_alias(live, edit) = INT3;
     return *(const volatile uint8_t *)edit->address == INT3;
 }
 
-/* The bytes of others behind the site are stored as they are: only who holds the lock writes text. */
+/* The site's own bytes alone: others may be executing what lies behind it. */
 static inline bool write_word_tail(const struct tp_live *live, const struct tp_word_edit *edit) {
-    tp_word *alias = word_alias(live, edit);
-    uint64_t tail = edit->forms->own & ~(uint64_t)UINT8_MAX;
-    *(volatile tp_word *)alias = (*alias & ~tail) | (tp_place_word(&edit->forms->new_form, edit->address) & tail);
+    volatile uint8_t *alias = (volatile uint8_t *)word_alias(live, edit);
+    uint64_t word = tp_place_word(&edit->forms->new_form, edit->address);
+    for (unsigned i = 1; i < edit->forms->length; i++)
+        alias[i] = (uint8_t)(word >> 8 * i);
     return true;
 }
 
@@ -262,7 +272,7 @@ static inline bool do_word(struct tp_live *live, unsigned class_chosen, struct t
     case TP_LIVE_FIRST:
         return stops || write_word_first(live, class_chosen, edit);
     case TP_LIVE_FORGET:
-        return !traps || forget_int3(site) == TP_OK;
+        return forget(site) == TP_OK;
     default:
         return false;
     }

@@ -7,9 +7,10 @@
  *   int3       the first bytes of sites of the class trap, whose records say so from here on
  *   tail       the bytes behind them
  *   first      their first bytes; and sites of the class store, whole
- *   stopped    sites of the class rendezvous, whole, while all other CPUs stand still
- *   forget     the records of the sites of the class trap no longer say that they have an int3
- *   restore    the first bytes as they were: what `int3` did is undone
+ *   mark       the records of the sites of the class rendezvous say that they are about to be written
+ *   stopped    these sites, whole, while all other CPUs stand still
+ *   forget     records say nothing any more
+ *   restore    the bytes as they were, as far as they were written
  */
 #ifndef TP_COMMIT_LIVE_H
 #define TP_COMMIT_LIVE_H
@@ -22,6 +23,7 @@ enum tp_live_step {
     TP_LIVE_INT3,
     TP_LIVE_TAIL,
     TP_LIVE_FIRST,
+    TP_LIVE_MARK,
     TP_LIVE_STOPPED,
     TP_LIVE_FORGET,
     TP_LIVE_RESTORE,
@@ -31,13 +33,13 @@ struct tp_live {
     enum tp_live_step step;
     uint32_t counts[TP_CLASSES]; /* sites of each class, from the check */
     uintptr_t start, end;        /* of the image under way: what the check found to write */
-    enum tp_status status;       /* TP_ERR_READ_BACK if a site did not take what was written */
+    struct tp_error error;       /* TP_ERR_READ_BACK of the first site that did not take what was written, or TP_OK */
     uintptr_t to_alias;          /* of the image under way: added to an address of its text */
 };
 
 /*
  * TP_OK; from the check TP_ERR_UNEXPECTED_BYTES, TP_ERR_CLASS_IMPOSSIBLE; from `int3` TP_ERR_READ_BACK. Steps behind it
- * go on to their end, as nothing could be undone, and leave that in live->status.
+ * go on to their end and leave it in live->error; it is reported later, since nothing is called while CPUs are stopped.
  */
 TP_MUST_CHECK enum tp_status tp_live_edit(struct tp_live *live, struct tp_site *site, const struct tp_edit *edit);
 TP_MUST_CHECK enum tp_status tp_live_run(struct tp_live *live, const struct tp_run *run);

@@ -10,6 +10,7 @@ static bool decode_first(const uint8_t *bytes, unsigned length, struct tp_insn *
 
 /*
  * One instruction, or one that is never left by its end:   c3 cc cc cc cc cc   ret
+ * but not one that jumps further into the site:            eb 01 cc 9c 58 90   jmp; int3; pushf; pop %rax; nop
  * A byte by itself is one as well: a prefix whose instruction lies behind the site.
  */
 static bool acts_as_one(const uint8_t *bytes, unsigned length) {
@@ -18,7 +19,11 @@ static bool acts_as_one(const uint8_t *bytes, unsigned length) {
         return true;
     if (!decode_first(bytes, length, &first))
         return false;
-    return first.length == length || (first.flags & TP_INSN_ENDS_FLOW && first.kind != TP_INSN_INT3);
+    if (first.length == length)
+        return true;
+    uintptr_t target = tp_insn_target(&first, bytes, 0);
+    bool jumps_inside = first.kind == TP_INSN_JMP_RELATIVE && target > 0 && target < length;
+    return first.flags & TP_INSN_ENDS_FLOW && !jumps_inside;
 }
 
 static bool leaves_return_address(const struct tp_insn *insn) {
@@ -85,8 +90,7 @@ static bool is_store_at_heart(unsigned class_chosen, unsigned kind) {
 }
 
 enum tp_assurance tp_assurance_of(unsigned class_chosen, unsigned kind) {
-    bool amd = tp_state_has(&tp_registry.wanted, TP_FEATURE_VENDOR_AMD);
-    if (class_chosen >= TP_CLASS_RENDEZVOUS || amd)
+    if (class_chosen >= TP_CLASS_RENDEZVOUS || tp_registry.by_amd)
         return TP_ASSURANCE_DOCUMENTED;
     return is_store_at_heart(class_chosen, kind) ? TP_ASSURANCE_PRACTICE : TP_ASSURANCE_VENDOR;
 }

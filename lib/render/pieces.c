@@ -68,6 +68,7 @@ struct shape {
     unsigned count;    /* instructions */
     bool ends_flow;    /* the last one does not fall through */
     bool may_be_padded;
+    bool waits_at_end; /* a CPU may be interrupted behind the last one, or return there */
     unsigned field;    /* offset of the field that depends on the address, if `relative` */
     int32_t displacement;
     bool relative;
@@ -83,6 +84,8 @@ static struct shape measure(const uint8_t *bytes, unsigned length, unsigned padd
         shape.count++;
         shape.ends_flow = insn.flags & TP_INSN_ENDS_FLOW;
         shape.may_be_padded = tp_insn_may_be_padded(&insn, padding);
+        shape.waits_at_end = insn.kind == TP_INSN_HLT || insn.kind == TP_INSN_CALL_RELATIVE ||
+                             insn.kind == TP_INSN_CALL_INDIRECT;
         if (insn.operand_size) {
             shape.relative = true;
             shape.field = at + insn.operand_offset;
@@ -95,6 +98,7 @@ static struct shape measure(const uint8_t *bytes, unsigned length, unsigned padd
 /*
  * cli in 6 bytes           2e 2e 2e 2e 2e fa   one instruction, so the site has no inside
  * pushf; pop in 6 bytes    9c 58 0f 1f 40 00   pushf; pop %rax; nopl 0(%rax)
+ * sti; hlt in 6 bytes      0f 1f 40 00 fb f4   nopl 0(%rax); sti; hlt: who sleeps there is not inside the site
  */
 bool tp_put_inline(struct tp_template *out, unsigned branch, uintptr_t function, enum tp_view view) {
     const struct tp_inline *form = tp_find_inline(function);
@@ -114,13 +118,13 @@ bool tp_put_inline(struct tp_template *out, unsigned branch, uintptr_t function,
         return true;
     if (shape.ends_flow != (branch == TP_BRANCH_JMP))
         return false;
-    bool in_front = shape.count == 1 && shape.may_be_padded;
-    unsigned start = in_front ? padding : 0;
+    bool prefixed = shape.count == 1 && shape.may_be_padded;
+    unsigned start = prefixed || shape.waits_at_end ? padding : 0;
     fill(out, 0, TP_PREFIX_PAD);
     for (unsigned i = 0; i < length; i++)
         out->bytes[start + i] = bytes[i];
-    if (!in_front)
-        tp_fill_nops(out->bytes + length, padding, tp_nop_longest(view));
+    if (!prefixed)
+        tp_fill_nops(out->bytes + (start ? 0 : length), padding, tp_nop_longest(view));
     if (shape.relative) {
         out->relative = true;
         out->field = (uint8_t)(start + shape.field);

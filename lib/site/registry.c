@@ -23,6 +23,8 @@ void tp_latch_applied(void) {
     tp_registry.latched = tp_registry.applied;
     for (struct tp_image *image = tp_registry.images; image; image = image->next)
         for (uint32_t i = 0; i < image->key_count; i++) {
+            if (!image->applied) /* no text shows it */
+                image->keys[i].applied = tp_key_read(&image->keys[i]);
             image->keys[i].wanted = image->keys[i].applied;
             image->keys[i].noted = 0;
         }

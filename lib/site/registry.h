@@ -28,6 +28,7 @@ struct tp_registry {
     bool others_run; /* other CPUs execute the text */
     struct tp_image *images;
     struct tp_live_options options;
+    bool by_amd; /* the CPUs, as of the moment when the caller that changes text entered */
     struct tp_state applied, wanted, latched; /* latched: `wanted` as it was when the pass began */
 };
 

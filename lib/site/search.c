@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "../site/search.h"
 
+#include "../site/registry.h"
 #include "../site/site.h"
 
 /* It counts instead of branching, here and below: which way a search goes is what no CPU foresees. */
@@ -87,6 +88,17 @@ uint32_t tp_search_place(const struct tp_image *image, uintptr_t address) {
     if (at == 0 || tp_site_end(&image->sites[at - 1]) <= address)
         return image->place_count;
     return at - 1;
+}
+
+/* The list may grow and shrink meanwhile: partner is put_last() in lib/api/image.c. */
+const struct tp_site *tp_find_place(uintptr_t address) {
+    const struct tp_image *image = __atomic_load_n(&tp_registry.images, __ATOMIC_ACQUIRE);
+    for (; image; image = __atomic_load_n(&image->next, __ATOMIC_ACQUIRE)) {
+        uint32_t place = tp_search_place(image, address);
+        if (place < image->place_count)
+            return &image->sites[place];
+    }
+    return NULL;
 }
 
 /* Groups of the index are in the order of their cells. */

@@ -19,6 +19,9 @@ uint32_t tp_search_sites(const struct tp_image *image, uint32_t first, uint32_t 
 /* The outermost site in the text that holds `address`; place_count if none. */
 uint32_t tp_search_place(const struct tp_image *image, uintptr_t address);
 
+/* The outermost site in any image's text that holds `address`, NULL if none. Wait-free: for #BP. */
+const struct tp_site *tp_find_place(uintptr_t address);
+
 /* The index entries [*first, *end) whose sites depend on `key`. */
 void tp_search_group(const struct tp_image *image, const struct tp_key *key, uint32_t *first, uint32_t *end);
 

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <textpatch/inline.h>
 #include <textpatch/record.h>
 
 /* Bits of `detail` that the library sets at tp_image_add(). */
@@ -17,7 +18,7 @@ enum {
     TP_DETAIL_COMPOSED = 0x0800, /* an alternative that has nested sites, in its site or in its replacement */
     TP_DETAIL_PLAIN = 0x1000,    /* an alternative whose forms stand in the site as they are, and then padding */
     TP_DETAIL_STAYS = 0x2000,    /* a call that keeps its pristine form, which reads the cell: TP_SCHEME_STORE */
-    TP_DETAIL_INT3 = 0x4000,     /* the library's int3 stands on the first byte, or is about to, or has just been */
+    TP_DETAIL_CHANGING = 0x4000, /* its int3 is the library's; or it is about to be written by rendezvous */
     TP_DETAIL_LIBRARY = 0x7c00,
 };
 
@@ -86,9 +87,10 @@ static inline void tp_key_write(const struct tp_key *key, uint64_t value) {
     *(volatile tp_cell *)tp_key_cell(key) = value;
 }
 
-/* The pass to come sets the cell, and brings its sites along. */
+/* The pass to come sets the cell, and brings its sites along. A static call's cell always holds a function. */
 static inline void tp_note_value(struct tp_key *key, uint64_t value) {
-    key->wanted = value;
+    bool is_none = key->kind == TP_KEY_KIND_STATIC_CALL && value == 0;
+    key->wanted = is_none ? (uintptr_t)tp_nop_function : value;
     key->noted = 1;
 }
 

@@ -136,6 +136,8 @@ static void live_writer(void **state) {
     expect(TP_OK, tp_audit(NULL, NULL));
     expect(TP_OK, tp_cpus_running(false));
     assert_int_equal(hash_text(), hash);
+    assert_false(tp_feature_test(TP_FEATURE_ONE_CPU)); /* others did run */
+    expect(TP_OK, tp_set_cpu_count(1));
     expect(TP_OK, tp_apply());
     expect(TP_ERR_NOT_APPLIED, tp_cpus_running(true)); /* lock prefixes are missing */
     expect(TP_OK, tp_set_cpu_count(2));
@@ -320,6 +322,9 @@ static void live_order(void **state) {
     expect(TP_OK, tp_batch_begin());
     expect(TP_OK, tp_batch_set(good_slot, OTHER));
     expect(TP_OK, tp_batch_set(good_slot, WORK)); /* the last note counts */
+    live.may_not_wait = true;
+    expect(TP_ERR_WRONG_CONTEXT, tp_batch_commit());
+    live.may_not_wait = false;
     expect(TP_OK, tp_batch_commit());
     assert_int_equal(hash_text(), hash);
     assert_int_equal(live.syncs, 0);
@@ -410,6 +415,15 @@ static void live_refused(void **state) {
     expect(TP_ERR_READ_BACK, tp_key_update(good_slot, OTHER));
     assert_int_equal(hash_text(), hash);
     assert_int_equal(*good_slot, WORK);
+    const struct tp_live_options classes[] = {{.least_assurance = TP_ASSURANCE_PRACTICE},
+                                              {.least_class = TP_CLASS_RENDEZVOUS}};
+    for (unsigned i = 0; i < 2; i++) {
+        expect(TP_OK, tp_set_live_options(&classes[i]));
+        expect(TP_ERR_READ_BACK, tp_key_update(good_slot, OTHER));
+        assert_int_equal(hash_text(), hash);
+        assert_int_equal(*good_slot, WORK);
+    }
+    expect(TP_OK, tp_set_live_options(NULL));
     port_mode = PORT_NEVER;
     expect(TP_ERR_MAP_FAILED, tp_key_update(good_slot, OTHER));
     port_mode = PORT_WHOLE;

@@ -121,6 +121,8 @@ static void one(void **state) {
     const struct pair lock = {"\xf0", "\x3e", 1};
     const struct pair five_nops = {"\x90\x90\x90\x90\x90", "\xe9\1\2\3\4", 5}; /* bug 31 */
     const struct pair two_nops = {"\x0f\x1f\0\x66\x90", "\xe9\1\2\3\4", 5};
+    const struct pair jumps_inside = {"\xeb\x01\xcc\x9c\x58\x90", "\x2e\xe8\1\2\3\4", 6};
+    const struct pair jumps_out = {"\xeb\x04\xcc\x9c\x58\x90", "\x2e\xe8\1\2\3\4", 6};
     const struct pair int3s = {"\xcc\xcc\xcc\xcc\xcc", "\xe9\1\2\3\4", 5};
     const struct pair nothing = {"\x06\x06\x06\x06\x06", "\xe9\1\2\3\4", 5};
     expect_class(&ret_jump, TP_KIND_TRAMPOLINE, 0, TP_CLASS_STORE);
@@ -129,6 +131,8 @@ static void one(void **state) {
     expect_class(&lock, TP_KIND_LOCK_PREFIX, 7, TP_CLASS_STORE);
     expect_class(&five_nops, TP_KIND_STATIC_KEY, 0, TP_CLASS_RENDEZVOUS);
     expect_class(&two_nops, TP_KIND_STATIC_KEY, 0, TP_CLASS_RENDEZVOUS);
+    expect_class(&jumps_inside, TP_KIND_ALTERNATIVE, 0, TP_CLASS_RENDEZVOUS);
+    expect_class(&jumps_out, TP_KIND_ALTERNATIVE, 0, TP_CLASS_STORE);
     expect_class(&int3s, TP_KIND_STATIC_KEY, 0, TP_CLASS_RENDEZVOUS);
     expect_class(&nothing, TP_KIND_STATIC_KEY, 0, TP_CLASS_NONE);
     stop_library();
