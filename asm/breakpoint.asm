@@ -10,6 +10,8 @@
 ; General registers are all that is saved: the library's C code uses no others. With an IST stack the entry must not be
 ; entered again before it has returned: whoever gives it one keeps int3 out of NMI handlers that may interrupt it.
 
+%include "textpatch/regs.inc"
+
 section .note.GNU-stack noalloc noexec nowrite progbits
 
 global tp_breakpoint_entry:function hidden (tp_breakpoint_entry.end - tp_breakpoint_entry)
@@ -20,58 +22,20 @@ extern tp_breakpoint_dispatch_copied
 
 VECTOR_BREAKPOINT equ 3
 
-; struct tp_regs
-TP_REGS_CS equ 18 * 8
-TP_REGS_SIZE equ 22 * 8
-
-; From the CPU's five words to a struct tp_regs.
-%macro save_registers 0
-    push 0                        ; error_code: the vector has none
-    push VECTOR_BREAKPOINT
-    push rax
-    push rcx
-    push rdx
-    push rsi
-    push rdi
-    push r8
-    push r9
-    push r10
-    push r11
-    push rbx
-    push rbp
-    push r12
-    push r13
-    push r14
-    push r15
-    cld                           ; as the C ABI has it
-%endmacro
-
-; And back to the five words.
-%macro restore_registers 0
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop rbp
-    pop rbx
-    pop r11
-    pop r10
-    pop r9
-    pop r8
-    pop rdi
-    pop rsi
-    pop rdx
-    pop rcx
-    pop rax
-    add rsp, 2 * 8                ; vector, error_code
-%endmacro
-
-; Between the kernel's GS base and user mode's, where the frame at rsp is user mode's.
+; Between the kernel's GS base and user mode's, where the frame at rsp is user mode's. The fence keeps a CPU that has
+; guessed wrong from using the other base (Intel SDM vol. 2, LFENCE; the branch is what is guessed).
 %macro swap_gs_of_user 0
     test byte [rsp + TP_REGS_CS], 3
     jz %%kernel
     swapgs
 %%kernel:
+    lfence
+%endmacro
+
+; For kernels with indirect-branch tracking, where an event's entry begins with it (Intel SDM vol. 1 section 17.3); NASM
+; learnt endbr64 only in 2.15. To other CPUs it is a NOP.
+%macro end_branch 0
+    db 0xf3, 0x0f, 0x1e, 0xfa
 %endmacro
 
 section .text
@@ -94,9 +58,10 @@ default rel
 ;                                                 -192 r15: rdi, and rsp at the call, which is even by 16
 ;
 ; On an IST stack, and from user mode, the gap is of no use and does no harm.
-;   48 83 ec 10 50 48 8b 44 24 18 48 89 44 24 08 …
+;   f3 0f 1e fa 48 83 ec 10 50 48 8b 44 24 18 48 89 44 24 08 …
 align 16, int3
 tp_breakpoint_entry:
+    end_branch
     sub rsp, 16
     push rax
 %assign word 0
@@ -106,12 +71,13 @@ tp_breakpoint_entry:
     %assign word word + 1
 %endrep
     pop rax
-    save_registers
+    push 0                        ; error code: the vector has none
+    TP_PUSH_REGS VECTOR_BREAKPOINT
     swap_gs_of_user
     mov rdi, rsp
     call tp_breakpoint_dispatch
     swap_gs_of_user
-    restore_registers
+    TP_POP_REGS
     iretq
 .end:
 
@@ -130,10 +96,12 @@ tp_breakpoint_entry:
 ;                             -352 r15: rsi, and rsp at the call, which is even by 16
 ;
 ; The C function returns which of the two is to be resumed. Nothing below the one that is resumed is needed any more.
-;   6a 00 6a 03 50 51 52 56 57 41 50 …
+;   f3 0f 1e fa 6a 00 6a 03 50 51 52 56 57 41 50 …
 align 16, int3
 tp_breakpoint_entry_copied:
-    save_registers
+    end_branch
+    push 0                        ; error code: the vector has none
+    TP_PUSH_REGS VECTOR_BREAKPOINT
     swap_gs_of_user
     mov rdi, rsp
     sub rsp, TP_REGS_SIZE
@@ -141,6 +109,6 @@ tp_breakpoint_entry_copied:
     call tp_breakpoint_dispatch_copied
     mov rsp, rax
     swap_gs_of_user
-    restore_registers
+    TP_POP_REGS
     iretq
 .end:

@@ -6,6 +6,8 @@
 ; mask as it was, and the low bits of cs are 0 where the kernel was interrupted. Xen has changed GS already, aligns the
 ; kernel's stack to 16 as a CPU does, and has no IST.
 
+%include "textpatch/regs.inc"
+
 section .note.GNU-stack noalloc noexec nowrite progbits
 
 global tp_breakpoint_entry_xen_pv:function hidden (tp_breakpoint_entry_xen_pv.end - tp_breakpoint_entry_xen_pv)
@@ -55,42 +57,11 @@ tp_breakpoint_entry_xen_pv:
 %endrep
     mov dword [rsp + 2 * 8 + 4], 0 ; the mask beside cs; IF in rflags says the same
     pop rax
-    push 0                        ; error_code
-    push VECTOR_BREAKPOINT
-    push rax
-    push rcx
-    push rdx
-    push rsi
-    push rdi
-    push r8
-    push r9
-    push r10
-    push r11
-    push rbx
-    push rbp
-    push r12
-    push r13
-    push r14
-    push r15
-    cld
+    push 0                        ; error code
+    TP_PUSH_REGS VECTOR_BREAKPOINT
     mov rdi, rsp
     call tp_breakpoint_dispatch
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop rbp
-    pop rbx
-    pop r11
-    pop r10
-    pop r9
-    pop r8
-    pop rdi
-    pop rsi
-    pop rdx
-    pop rcx
-    pop rax
-    add rsp, 2 * 8                ; vector, error_code
+    TP_POP_REGS
     push 0
     jmp HYPERCALL(HYPERVISOR_IRET)
 .end:

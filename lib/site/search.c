@@ -64,7 +64,7 @@ static uint32_t count_up_to(const struct tp_image *image, uint32_t first, uint32
 static uint32_t count_places_up_to(const struct tp_image *image, uintptr_t address) {
     const uint32_t count = image->place_count;
     uint64_t guess = (address - image->text_start) * image->places_per_byte >> 32;
-    uint32_t low = 0, high = count, step = 32;
+    uint32_t low = 0, high = count, step = 4;
     if (guess >= count)
         guess = count ? count - 1 : 0;
     if (count && begins_by(image, (uint32_t)guess, address)) {

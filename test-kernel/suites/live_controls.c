@@ -104,15 +104,28 @@ static struct live_result storm_several(const char *name) {
     return result;
 }
 
-static void storm_without_question(void) {
-    EXPECT_EQUAL(storm_several("asked who stands inside").wrong, 0);
+/* A CPU is found inside by chance, which a storm cut short may not give. */
+enum { STORMS_MAX = 10 };
+
+static void storm_with_question(void) {
+    for (unsigned storms = 0; storms < STORMS_MAX && !live_counts.busy; storms++)
+        EXPECT_EQUAL(storm_several("asked who stands inside").wrong, 0);
     EXPECT(live_counts.busy > 0);
+}
+
+static void storm_without_question(void) {
+    uint64_t wrong = 0;
+    storm_with_question();
     live_faults.everywhere = true;
-    EXPECT(storm_several("not asked").wrong > 0);
+    for (unsigned storms = 0; storms < STORMS_MAX && !wrong; storms++)
+        wrong = storm_several("not asked").wrong;
+    EXPECT(wrong > 0);
     live_faults.everywhere = false;
 }
 
 static void misses_the_question(void) {
+    if (command_line_has("lockstep"))
+        SKIP("CPUs take turns so evenly here that no stop finds one inside a site");
     run_live_plainly(storm_without_question);
 }
 
