@@ -51,30 +51,29 @@ static uint32_t count_up_to(const struct tp_image *image, uint32_t first, uint32
     uint32_t at = first;
     while (count > 1) {
         uint32_t half = count / 2;
-        at += begins_by(image, at + half - 1, address) * half;
+        at += half & -(uint32_t)begins_by(image, at + half - 1, address);
         count -= half;
     }
     return at - first + (count && begins_by(image, at, address));
 }
 
 /*
- * All places, from where the address would be if sites lay evenly: steps that double lead to two of them with the
- * address between. Fast where it matters, in #BP, and never much more work than halving everything.
+ * All places: those near to where the address would be if sites lay evenly, and where that is not right, steps that
+ * double lead to a stretch that is. Fast where it matters, in #BP, and never much more work than halving everything.
  */
 static uint32_t count_places_up_to(const struct tp_image *image, uintptr_t address) {
+    enum { NEAR = 8 };
     const uint32_t count = image->place_count;
-    uint64_t guess = (address - image->text_start) * image->places_per_byte >> 32;
-    uint32_t low = 0, high = count, step = 4;
-    if (guess >= count)
-        guess = count ? count - 1 : 0;
-    if (count && begins_by(image, (uint32_t)guess, address)) {
-        for (low = (uint32_t)guess; count - low > step && begins_by(image, low + step, address); step *= 2)
-            low += step;
-        high = count - low > step ? low + step : count;
-    } else {
-        for (high = (uint32_t)guess; high > step && !begins_by(image, high - step, address); step *= 2)
-            high -= step;
-        low = high > step ? high - step : 0;
+    const uint64_t guess = (address - image->text_start) * image->places_per_byte >> 32;
+    uint32_t middle = guess < count ? (uint32_t)guess : count, step = 2 * NEAR;
+    uint32_t low = middle > NEAR ? middle - NEAR : 0, high = count - low > step ? low + step : count;
+    for (; low > 0 && !begins_by(image, low, address); step *= 2) {
+        high = low;
+        low = low > step ? low - step : 0;
+    }
+    for (; high < count && begins_by(image, high, address); step *= 2) {
+        low = high;
+        high = count - high > step ? high + step : count;
     }
     return low + count_up_to(image, low, high - low, address);
 }
