@@ -108,14 +108,14 @@ TP_MUST_CHECK enum tp_status tp_batch_take_features(void);
  */
 TP_MUST_CHECK enum tp_status tp_batch_commit(void);
 
-/* Forgets what was noted, and closes the batch. Statuses: TP_OK, TP_ERR_NO_BATCH, TP_ERR_BATCH_STUCK. */
+/* Forgets what was noted, and closes the batch. Statuses: TP_OK, TP_ERR_NOT_INITIALIZED, TP_ERR_NO_BATCH, TP_ERR_BATCH_STUCK. */
 TP_MUST_CHECK enum tp_status tp_batch_cancel(void);
 
 /*
  * Goes on with what TP_ERR_CPU_SILENT or TP_ERR_CPU_BUSY has ended, be it a batch or any other call that writes.
  * Context: the same caller, where may_wait says yes. Statuses: TP_OK: all is done; TP_ERR_NO_BATCH: nothing is left undone;
- * TP_ERR_NOT_INITIALIZED; TP_ERR_WRONG_CONTEXT, TP_ERR_CPU_SILENT, TP_ERR_CPU_BUSY: as before; TP_ERR_READ_BACK: done, as far
- * as the text takes it.
+ * TP_ERR_NOT_INITIALIZED; TP_ERR_WRONG_CONTEXT, TP_ERR_CPU_SILENT, TP_ERR_CPU_BUSY: as before; TP_ERR_READ_BACK: done,
+ * or undone if there were only sites to be stopped for: textpatch/status.h.
  */
 TP_MUST_CHECK enum tp_status tp_batch_resume(void);
 
@@ -194,7 +194,8 @@ struct tp_live_options {
 /*
  * options: NULL for the defaults: classes as they come, TP_ASSURANCE_VENDOR, TP_CALL_SCHEME, every sync.
  * Context: after tp_init(), which sets the defaults. Statuses: TP_OK, TP_ERR_NOT_INITIALIZED; TP_ERR_BAD_ARGUMENT, also
- * for without_middle_sync on other CPUs; TP_ERR_BATCH_OPEN while one is open, TP_ERR_IMAGE_KNOWN: another call_scheme while images are in use.
+ * for without_middle_sync on other CPUs; TP_ERR_BATCH_OPEN while one is open; TP_ERR_IMAGE_KNOWN: another call_scheme while
+ * images are in use; while other CPUs run TP_ERR_WRONG_CONTEXT, TP_ERR_PORT_HOOK_MISSING.
  */
 TP_MUST_CHECK enum tp_status tp_set_live_options(const struct tp_live_options *options);
 void tp_get_live_options(struct tp_live_options *options);

@@ -14,8 +14,8 @@
  * Edge cases
  *   A status other than TP_OK means that the text and the state are as before the call. TP_ERR_MAP_FAILED and
  *   TP_ERR_READ_BACK come from the middle of writing: what had been written is put back. Should the port refuse that
- *   too, tp_audit() names the sites that could not be. While other CPUs run, TP_ERR_READ_BACK behind the first sync comes
- *   too late for that: the call goes on to its end, and tp_audit() names the sites. TP_ERR_CPU_SILENT and TP_ERR_CPU_BUSY leave a batch in the
+ *   too, tp_audit() names the sites that could not be. While other CPUs run, TP_ERR_READ_BACK that comes when something
+ *   else has been written for good leaves the call to go on to its end: tp_audit() names the sites. TP_ERR_CPU_SILENT and TP_ERR_CPU_BUSY leave a batch in the
  *   middle, which is safe and can be gone on with: see textpatch/live.h.
  */
 #ifndef TEXTPATCH_STATUS_H

@@ -169,22 +169,27 @@ static void settle_all(void) {
     (void)!walk_mapped(TP_LIVE_FORGET); /* finds what it found before: it can't fail */
 }
 
-/* Nothing but what is undone here has been written. What others report meanwhile is not what ended the pass. */
-static enum tp_status undo(enum tp_status status) {
-    const struct tp_error error = *tp_last_error();
-    (void)!walk_mapped(TP_LIVE_RESTORE);
+/* The text is as before; what others report meanwhile is not what ended the pass. A CPU that is silent is passed over. */
+static enum tp_status undo_rest(const struct tp_error *ended_by) {
+    const struct tp_error error = *ended_by;
     tp_reset_cells();
     (void)!tp_sync_cpus();
     settle_all();
     undo_new_images();
     unmap();
     tp_keep_error(&error);
-    return status;
+    return error.status;
+}
+
+static enum tp_status undo(const struct tp_error *ended_by) {
+    const struct tp_error error = *ended_by;
+    (void)!walk_mapped(TP_LIVE_RESTORE);
+    return undo_rest(&error);
 }
 
 static enum tp_status write_int3s(void) {
     enum tp_status status = any_trap() ? walk_mapped(TP_LIVE_INT3) : TP_OK;
-    return status == TP_OK ? TP_OK : undo(status);
+    return status == TP_OK ? TP_OK : undo(tp_last_error());
 }
 
 static enum tp_status sync_if(bool needed, enum tp_step step) {
@@ -212,9 +217,11 @@ static bool any_first(void) {
 
 static enum tp_status write_firsts(void) {
     enum tp_status status = any_first() ? walk_mapped(TP_LIVE_FIRST) : TP_OK;
-    if (status == TP_OK && !any_trap() && pass.live.error.status != TP_OK)
-        return undo(tp_fail(&pass.live.error));
-    return status;
+    bool can_go_back = !any_trap() && !pass.live.one_way;
+    if (status != TP_OK || pass.live.error.status == TP_OK || !can_go_back)
+        return status;
+    (void)tp_fail(&pass.live.error);
+    return undo(&pass.live.error);
 }
 
 static enum tp_status sync_last(void) {
@@ -261,8 +268,10 @@ static enum tp_status write_stopped(void) {
         return tp_fail(&(struct tp_error){.status = TP_ERR_CPU_SILENT, .value = silent});
     if (stop == TP_STOP_BUSY)
         return tp_fail_with(TP_ERR_CPU_BUSY);
-    if (failed_stopped())
-        return undo(tp_fail(&pass.live.error));
+    if (failed_stopped()) {
+        (void)tp_fail(&pass.live.error);
+        return undo_rest(&pass.live.error); /* the text was restored while all stood still */
+    }
     (void)!walk_mapped(TP_LIVE_FORGET);
     return TP_OK;
 }

@@ -45,7 +45,8 @@ static enum tp_status walk_place(const struct tp_walk *walk, const struct tp_ima
 
 static inline struct shape shape_of(const struct tp_site *site) {
     typedef uint32_t record_word __attribute__((may_alias));
-    return (struct shape){tp_site_cell(site), *(const record_word *)&site->length};
+    const uint32_t changing = (uint32_t)TP_DETAIL_CHANGING << 16; /* says nothing of the forms */
+    return (struct shape){tp_site_cell(site), *(const record_word *)&site->length & ~changing};
 }
 
 static inline bool is_shape(const struct shape *left, const struct shape *right) {

@@ -28,10 +28,12 @@ static volatile unsigned batch_number;
 
 void tp_expect_breakpoints(void) {
     batch_number |= 1; /* before the first int3; read in steps 2 and 5 of the handler */
+    __asm__ volatile("" : : : "memory");
 }
 
 void tp_expect_no_breakpoints(void) {
-    batch_number += batch_number & 1; /* behind the last sync */
+    batch_number += batch_number & 1; /* behind the last sync, and before a record forgets its int3 */
+    __asm__ volatile("" : : : "memory");
 }
 
 /* What is to be done, apart from doing it: the frame may have to be moved first. */

@@ -81,13 +81,17 @@ static void note_stretch(struct tp_live *live, uintptr_t start, uintptr_t end) {
         live->end = end;
 }
 
-static enum tp_status check_edit(struct tp_live *live, unsigned class_chosen, const struct tp_edit *edit) {
+static enum tp_status check_edit(struct tp_live *live, unsigned class_chosen, const struct tp_site *site,
+                                 const struct tp_edit *edit) {
+    const struct tp_transition transition = {edit->old_bytes, edit->new_bytes, edit->length,
+                                             (uint8_t)tp_site_kind(site)};
     enum tp_status status = tp_check_edit(edit);
     if (status != TP_OK)
         return status;
     if (class_chosen == TP_CLASS_NONE)
         return refuse(TP_ERR_CLASS_IMPOSSIBLE, edit, edit->old_bytes);
     live->counts[class_chosen]++;
+    live->one_way |= class_chosen == TP_CLASS_STORE && tp_is_one_way(&transition);
     note_stretch(live, edit->address, edit->address + edit->length);
     return TP_OK;
 }
@@ -164,7 +168,7 @@ static enum tp_status do_step(struct tp_live *live, unsigned class_chosen, struc
     bool traps = class_chosen == TP_CLASS_TRAP, stops = class_chosen == TP_CLASS_RENDEZVOUS;
     switch (live->step) {
     case TP_LIVE_CHECK:
-        return check_edit(live, class_chosen, edit);
+        return check_edit(live, class_chosen, site, edit);
     case TP_LIVE_INT3:
         return traps ? write_int3(live, site, edit) : TP_OK;
     case TP_LIVE_TAIL:
@@ -203,6 +207,7 @@ static void classify(const struct tp_run *run, uint32_t at) {
     const struct tp_site *site = &run->image->sites[run->edits[at].place];
     const struct tp_transition transition = {old_bytes, new_bytes, edit.length, (uint8_t)tp_site_kind(site)};
     tp_choose_classes(&transition, run->edits[at].forms->classes);
+    run->edits[at].forms->one_way = tp_is_one_way(&transition);
     run->edits[at].forms->classified = true;
 }
 
@@ -226,6 +231,7 @@ static inline bool check_word(struct tp_live *live, unsigned class_chosen, const
     if (class_chosen == TP_CLASS_NONE || !tp_text_holds(edit, tp_place_word(&edit->forms->old_form, edit->address)))
         return false;
     live->counts[class_chosen]++;
+    live->one_way |= class_chosen == TP_CLASS_STORE && edit->forms->one_way;
     note_stretch(live, edit->address, edit->address + edit->forms->length);
     return true;
 }

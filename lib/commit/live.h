@@ -33,6 +33,7 @@ struct tp_live {
     enum tp_live_step step;
     uint32_t counts[TP_CLASSES]; /* sites of each class, from the check */
     uintptr_t start, end;        /* of the image under way: what the check found to write */
+    bool one_way;                /* a site of the class store can't be stored back */
     struct tp_error error;       /* TP_ERR_READ_BACK of the first site that did not take what was written, or TP_OK */
     uintptr_t to_alias;          /* of the image under way: added to an address of its text */
 };

@@ -29,6 +29,7 @@ struct tp_word_forms {
     uint8_t new_kind; /* enum tp_form_kind */
     /* The live writer's: enum tp_class by address % 8, once it has looked. */
     bool classified;
+    bool one_way; /* a store could not be followed by another one back */
     uint8_t classes[TP_WORD];
 };
 

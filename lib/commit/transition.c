@@ -26,19 +26,6 @@ static bool acts_as_one(const uint8_t *bytes, unsigned length) {
     return first.flags & TP_INSN_ENDS_FLOW && !jumps_inside;
 }
 
-static bool leaves_return_address(const struct tp_insn *insn) {
-    switch (insn->kind) {
-    case TP_INSN_CALL_RELATIVE:
-    case TP_INSN_CALL_INDIRECT:
-    case TP_INSN_CALL_FAR:
-    case TP_INSN_INT:
-    case TP_INSN_SYSCALL:
-        return true;
-    default:
-        return false;
-    }
-}
-
 /* Whether a saved return address may lie inside, which no rendezvous sees: at a call that isn't the last. */
 static bool calls_inside(const uint8_t *bytes, unsigned length) {
     for (unsigned at = 0; at < length;) {
@@ -46,10 +33,8 @@ static bool calls_inside(const uint8_t *bytes, unsigned length) {
         if (!decode_first(bytes + at, length - at, &insn))
             return true;
         at += insn.length;
-        if (leaves_return_address(&insn) && at < length)
+        if (tp_insn_leaves_return_address(&insn) && at < length)
             return true;
-        if (insn.flags & TP_INSN_ENDS_FLOW && insn.kind != TP_INSN_JMP_RELATIVE)
-            return false;
     }
     return false;
 }
@@ -124,6 +109,10 @@ static uint8_t choose(const struct facts *facts, const struct tp_transition *tra
 uint8_t tp_choose_class(const struct tp_transition *transition, uintptr_t address) {
     const struct facts facts = find_facts(transition);
     return choose(&facts, transition, address);
+}
+
+bool tp_is_one_way(const struct tp_transition *transition) {
+    return !acts_as_one(transition->new_bytes, transition->length);
 }
 
 void tp_choose_classes(const struct tp_transition *transition, uint8_t classes[TP_QUADWORD]) {

@@ -48,6 +48,9 @@ uint8_t tp_choose_class(const struct tp_transition *transition, uintptr_t addres
 /* The same for all addresses that lie alike: classes by address % TP_QUADWORD. */
 void tp_choose_classes(const struct tp_transition *transition, uint8_t classes[TP_QUADWORD]);
 
+/* Whether what is stored could not be stored back: the new form has several instructions, someone may stand inside. */
+bool tp_is_one_way(const struct tp_transition *transition);
+
 /* What a class stands on, on this CPU, for a kind of site. */
 enum tp_assurance tp_assurance_of(unsigned class_chosen, unsigned kind);
 

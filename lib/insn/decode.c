@@ -261,6 +261,19 @@ bool tp_insn_may_be_padded(const struct tp_insn *insn, unsigned padding) {
     return padding + insn->length <= TP_INSN_LONGEST;
 }
 
+bool tp_insn_leaves_return_address(const struct tp_insn *insn) {
+    switch (insn->kind) {
+    case TP_INSN_CALL_RELATIVE:
+    case TP_INSN_CALL_INDIRECT:
+    case TP_INSN_CALL_FAR:
+    case TP_INSN_INT:
+    case TP_INSN_SYSCALL:
+        return true;
+    default:
+        return false;
+    }
+}
+
 bool tp_insn_ends_in_call(const uint8_t *bytes, unsigned length, struct tp_insn *last) {
     last->kind = TP_INSN_OTHER;
     for (unsigned at = 0; at < length; at += last->length)

@@ -156,6 +156,9 @@ uintptr_t tp_insn_target(const struct tp_insn *insn, const uint8_t *bytes, uintp
  */
 bool tp_insn_may_be_padded(const struct tp_insn *insn, unsigned padding);
 
+/* Whether execution comes back to its end from elsewhere: calls, int n, syscall. */
+bool tp_insn_leaves_return_address(const struct tp_insn *insn);
+
 /* Whether a sequence of whole instructions ends in a call; that call is then in *last. */
 bool tp_insn_ends_in_call(const uint8_t *bytes, unsigned length, struct tp_insn *last);
 

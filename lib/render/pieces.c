@@ -84,8 +84,7 @@ static struct shape measure(const uint8_t *bytes, unsigned length, unsigned padd
         shape.count++;
         shape.ends_flow = insn.flags & TP_INSN_ENDS_FLOW;
         shape.may_be_padded = tp_insn_may_be_padded(&insn, padding);
-        shape.waits_at_end = insn.kind == TP_INSN_HLT || insn.kind == TP_INSN_CALL_RELATIVE ||
-                             insn.kind == TP_INSN_CALL_INDIRECT;
+        shape.waits_at_end = insn.kind == TP_INSN_HLT || tp_insn_leaves_return_address(&insn);
         if (insn.operand_size) {
             shape.relative = true;
             shape.field = at + insn.operand_offset;

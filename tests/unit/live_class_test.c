@@ -10,6 +10,7 @@
  *   return_address a call that does not end the old form: impossible, but for a form never left by its end
  *   kinds          only sites with a key may trap
  *   prefix         TP_SCHEME_PREFIX: traps only where a 2e is all that changes hands
+ *   one_way        what could not be stored back
  *   demands        least_class
  *   planned        tp_plan() tells the same
  */
@@ -150,7 +151,7 @@ static void return_address(void **state) {
     expect_class(&indirect, TP_KIND_ALTERNATIVE, 0, TP_CLASS_NONE);
     expect_class(&software, TP_KIND_ALTERNATIVE, 0, TP_CLASS_NONE);
     expect_class(&at_end, TP_KIND_ALTERNATIVE, 0, TP_CLASS_RENDEZVOUS);
-    expect_class(&never_reached, TP_KIND_ALTERNATIVE, 0, TP_CLASS_RENDEZVOUS);
+    expect_class(&never_reached, TP_KIND_ALTERNATIVE, 0, TP_CLASS_NONE); /* a jump over the ret might lead there */
     stop_library();
 }
 
@@ -186,6 +187,20 @@ static void prefix(void **state) {
     expect_class(&call_inline, TP_KIND_ALTERNATIVE, 2, TP_CLASS_STORE);
     expect_class(&nop_jump, TP_KIND_STATIC_KEY, 4, TP_CLASS_TRAP); /* branches are emulated whatever the scheme */
     stop_library();
+}
+
+static bool is_one_way(const struct pair *pair) {
+    const struct tp_transition transition = {(const uint8_t *)pair->old_bytes, (const uint8_t *)pair->new_bytes,
+                                             (uint8_t)pair->length, TP_KIND_OP};
+    return tp_is_one_way(&transition);
+}
+
+static void one_way(void **state) {
+    (void)state;
+    assert_true(is_one_way(&call_inline)); /* someone may stand behind the pushf */
+    assert_false(is_one_way(&call_call));
+    assert_false(is_one_way(&inline_call));
+    assert_false(is_one_way(&indirect_call));
 }
 
 static void demands(void **state) {
@@ -234,7 +249,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(documented), cmocka_unit_test(by_vendor), cmocka_unit_test(quadwords),
         cmocka_unit_test(one),        cmocka_unit_test(return_address), cmocka_unit_test(kinds),
-        cmocka_unit_test(prefix),     cmocka_unit_test(demands),   cmocka_unit_test(planned),
+        cmocka_unit_test(prefix),     cmocka_unit_test(one_way),        cmocka_unit_test(demands),
+        cmocka_unit_test(planned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
