@@ -206,7 +206,7 @@ static void classify(const struct tp_run *run, uint32_t at) {
     const struct tp_edit edit = tp_run_edit(run, at, old_bytes, new_bytes);
     const struct tp_site *site = &run->image->sites[run->edits[at].place];
     const struct tp_transition transition = {old_bytes, new_bytes, edit.length, (uint8_t)tp_site_kind(site)};
-    tp_choose_classes(&transition, run->edits[at].forms->classes);
+    run->edits[at].forms->classes = tp_choose_classes(&transition);
     run->edits[at].forms->one_way = tp_is_one_way(&transition);
     run->edits[at].forms->classified = true;
 }
@@ -215,7 +215,7 @@ static unsigned class_of(const struct tp_run *run, uint32_t at) {
     const struct tp_word_edit *edit = &run->edits[at];
     if (!edit->forms->classified)
         classify(run, at);
-    return edit->forms->classes[edit->address % TP_QUADWORD];
+    return tp_class_at(edit->forms->classes, edit->address);
 }
 
 /*

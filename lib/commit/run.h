@@ -27,10 +27,10 @@ struct tp_word_forms {
     uint64_t own; /* all ones in the site's bytes */
     uint8_t length;
     uint8_t new_kind; /* enum tp_form_kind */
-    /* The live writer's: enum tp_class by address % 8, once it has looked. */
-    bool classified;
-    bool one_way; /* a store could not be followed by another one back */
-    uint8_t classes[TP_WORD];
+    /* The live writer's, once it has looked. Small: the boot pass goes over many of these. */
+    bool classified : 1;
+    bool one_way : 1;  /* a store could not be followed by another one back */
+    uint16_t classes;  /* enum tp_class, two bits each, by address % 8 */
 };
 
 /* One of them; a whole word at its address lies in the text. */

@@ -115,8 +115,10 @@ bool tp_is_one_way(const struct tp_transition *transition) {
     return !acts_as_one(transition->new_bytes, transition->length);
 }
 
-void tp_choose_classes(const struct tp_transition *transition, uint8_t classes[TP_QUADWORD]) {
+uint16_t tp_choose_classes(const struct tp_transition *transition) {
     const struct facts facts = find_facts(transition);
+    unsigned classes = 0;
     for (unsigned offset = 0; offset < TP_QUADWORD; offset++)
-        classes[offset] = choose(&facts, transition, offset);
+        classes |= (unsigned)choose(&facts, transition, offset) << 2 * offset;
+    return (uint16_t)classes;
 }

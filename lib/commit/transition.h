@@ -45,8 +45,12 @@ static inline bool tp_in_quadword(uintptr_t address, unsigned length) {
 /* The quickest class that the options allow. */
 uint8_t tp_choose_class(const struct tp_transition *transition, uintptr_t address);
 
-/* The same for all addresses that lie alike: classes by address % TP_QUADWORD. */
-void tp_choose_classes(const struct tp_transition *transition, uint8_t classes[TP_QUADWORD]);
+/* The same for all addresses that lie alike: two bits each, by address % TP_QUADWORD. */
+uint16_t tp_choose_classes(const struct tp_transition *transition);
+
+static inline unsigned tp_class_at(uint16_t classes, uintptr_t address) {
+    return classes >> 2 * (address % TP_QUADWORD) & 3;
+}
 
 /* Whether what is stored could not be stored back: the new form has several instructions, someone may stand inside. */
 bool tp_is_one_way(const struct tp_transition *transition);
