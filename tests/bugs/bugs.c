@@ -68,7 +68,8 @@ void go_on(void) {
 
 /* ---- Images made by hand ---- */
 
-enum { TEXT = 0x30000000, TABLES = 0x34000000, APART = 0x100000, SITES = 4 };
+/* Above what the heap may take: 1 GiB behind the program. */
+enum { TEXT = 0x48000000, TABLES = 0x4c000000, APART = 0x100000, SITES = 4 };
 
 struct tables {
     struct tp_site sites[SITES];

@@ -7,7 +7,8 @@
 #include <sys/mman.h>
 
 enum {
-    TEXT = 0x40000000,
+    /* Above what the heap may take: 1 GiB behind the program. */
+    TEXT = 0x58000000,
     TABLES = 0x50000000,
     SPACING = 64,
     TRAMPOLINE = 8,
