@@ -56,17 +56,20 @@ TP_COLD static enum tp_status refuse(enum tp_status status, const struct tp_edit
 }
 
 /*
- * A site that lies in an aligned quadword, by one store of all of it. What else lies there is stored as it is: nobody
- * but the one who holds the lock writes text.
+ * The `own` bytes at an address, which lie in one aligned quadword, by one store of all of it. What else lies there is
+ * stored as it is: nobody but the one who holds the lock writes text.
  */
+static inline void store_quadword(const struct tp_live *live, uintptr_t address, uint64_t own, uint64_t word) {
+    const unsigned offset = address % TP_QUADWORD, shift = 8 * offset;
+    volatile tp_cell *quadword = (volatile tp_cell *)(address - offset + live->to_alias);
+    *quadword = (*quadword & ~(own << shift)) | word << shift;
+}
+
 static void store_site(const struct tp_live *live, const struct tp_edit *edit) {
-    uintptr_t start = edit->address & ~(uintptr_t)(TP_QUADWORD - 1);
-    unsigned shift = 8u * (unsigned)(edit->address - start);
-    volatile tp_cell *quadword = (volatile tp_cell *)(start + live->to_alias);
-    uint64_t own = tp_own_bytes(edit->length) << shift, word = 0;
+    uint64_t word = 0;
     for (unsigned i = 0; i < edit->length; i++)
-        word |= (uint64_t)edit->new_bytes[i] << (shift + 8 * i);
-    *quadword = (*quadword & ~own) | word;
+        word |= (uint64_t)edit->new_bytes[i] << 8 * i;
+    store_quadword(live, edit->address, tp_own_bytes(edit->length), word);
 }
 
 static void read_back(struct tp_live *live, const struct tp_edit *edit) {
@@ -254,13 +257,10 @@ static inline bool write_word_tail(const struct tp_live *live, const struct tp_w
 static inline bool write_word_first(const struct tp_live *live, unsigned class_chosen,
                                     const struct tp_word_edit *edit) {
     const uint64_t word = tp_place_word(&edit->forms->new_form, edit->address);
-    if (class_chosen == TP_CLASS_TRAP) {
+    if (class_chosen == TP_CLASS_TRAP)
         *(volatile uint8_t *)word_alias(live, edit) = (uint8_t)word;
-    } else {
-        const unsigned shift = 8u * (edit->address % TP_QUADWORD);
-        volatile tp_cell *quadword = (volatile tp_cell *)((edit->address + live->to_alias) & ~(uintptr_t)7);
-        *quadword = (*quadword & ~(edit->forms->own << shift)) | word << shift;
-    }
+    else
+        store_quadword(live, edit->address, edit->forms->own, word);
     __asm__ volatile("" : : : "memory"); /* the alias and the text are one memory */
     return tp_text_holds(edit, word);
 }
