@@ -217,7 +217,7 @@ static bool visit_all(enum way way) {
     return all;
 }
 
-static void visit_by_timer(struct pt_regs *regs) {
+static void visit_by_timer(struct tp_regs *regs) {
     (void)regs;
     if (load && !stopping)
         visit_all(BY_TIMER);
@@ -229,12 +229,12 @@ static void visit_by_timer(struct pt_regs *regs) {
  * A stack of its own for #BP can't be entered twice: an int3 would overwrite the frame of the #BP that the NMI has
  * interrupted. While the CPU is on the work's stack there is none.
  */
-static bool may_trap(const struct pt_regs *regs) {
+static bool may_trap(const struct tp_regs *regs) {
     enum { DEEPEST = 8192 };
     return !breakpoint_has_own_stack || loaded[cpu_index()].stack - regs->rsp < DEEPEST;
 }
 
-static void visit_by_nmi(struct pt_regs *regs) {
+static void visit_by_nmi(struct tp_regs *regs) {
     if (load && !stopping && may_trap(regs))
         visit(load->nmi_place ? load->nmi_place : &load->places[0], BY_NMI);
 }

@@ -2,6 +2,7 @@
 #include "live_port.h"
 
 #include "platform.h"
+#include "pv_ops.h"
 #include "smp.h"
 #include "support.h"
 

@@ -7,7 +7,6 @@
  */
 #include "ktap.h"
 #include "platform.h"
-#include "pv_ops.h"
 #include "support.h"
 
 /* `early` is first: its cases run before tp_init() has ever been called. From live_cpus on, all CPUs run. */
@@ -89,7 +88,6 @@ static unsigned run_suites(void) {
 }
 
 void kernel_main(const char *command_line) {
-    choose_pv_ops();
     (void)command_line;
     command_line_value("suite", wanted, sizeof wanted);
     quick = command_line_has("quick");

@@ -11,16 +11,6 @@ static uint8_t pristine[PRISTINE_ROOM];
 static uint64_t pristine_hash;
 static bool library_runs;
 
-/* What the CPU offers this kernel; see tp_xen_pv_cpuid in textpatch/ops.h. */
-void ask_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) {
-    if (world == WORLD_XEN_PV)
-        tp_xen_pv_cpuid(leaf, subleaf, out);
-    else
-        __asm__ volatile("cpuid"
-                         : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3])
-                         : "a"(leaf), "c"(subleaf));
-}
-
 const struct tp_port alias_port = {.map_text = map_text, .unmap_text = unmap_text, .cpuid = ask_cpuid};
 struct tp_image kernel_image;
 

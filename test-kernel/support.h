@@ -13,9 +13,6 @@
 #include <textpatch/engine.h>
 
 /* map_text and unmap_text: good in both worlds. */
-/* CPUID as it is for a kernel in this world. */
-void ask_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
-
 extern const struct tp_port alias_port;
 extern struct tp_image kernel_image;
 

@@ -4,7 +4,7 @@
 #include "platform.h"
 #include "smp.h"
 
-enum { FLAGS_IF = 1 << 9, TIMER_HERTZ = 500, ROUNDS_AWAKE = 4, WAITS_BY_SLEEP = 8, CROWD_CALLS = 16 };
+enum { TIMER_HERTZ = 500, ROUNDS_AWAKE = 4, WAITS_BY_SLEEP = 8, CROWD_CALLS = 16 };
 
 /* The work and the interrupts of a CPU count each for themselves: they come in the middle of one another. */
 struct caller {
@@ -135,12 +135,12 @@ ONE_SITE void check_pte_val(struct caller *own, unsigned long entry) {
 
 ONE_SITE void check_unlock(struct caller *own) {
     volatile uint8_t lock = 1;
-    CHECK(own, TP_OPS_UNLOCK, unlock((void *)&lock), lock == 0);
+    CHECK(own, TP_OPS_UNLOCK, lock_release((void *)&lock), lock == 0);
 }
 
 /* A wait and a kick have no effect that one CPU could see. */
-ONE_SITE void check_wait(struct caller *own) { CHECK(own, TP_OPS_WAIT, wait_for_lock(), true); }
-ONE_SITE void check_kick(struct caller *own) { CHECK(own, TP_OPS_KICK, kick(0), true); }
+ONE_SITE void check_wait(struct caller *own) { CHECK(own, TP_OPS_WAIT, lock_wait(), true); }
+ONE_SITE void check_kick(struct caller *own) { CHECK(own, TP_OPS_KICK, lock_kick(0), true); }
 
 /* ---- All of them ---- */
 
@@ -188,7 +188,7 @@ static void call_ops_in_interrupt(struct caller *own, unsigned long cr2) {
 }
 
 /* What was interrupted may be a call that is being checked: it finds its counts as it left them. */
-static void call_ops_by_timer(struct pt_regs *regs) {
+static void call_ops_by_timer(struct tp_regs *regs) {
     struct load *own = &loads[cpu_index()];
     const struct traced_calls interrupted = own->traced;
     own->timer.counts.interrupts++;

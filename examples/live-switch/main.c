@@ -55,7 +55,7 @@ static unsigned repeated; /* under Xen PV, by all CPUs */
  * have been changed; Xen doesn't emulate what it finds, and passes the fault on. What stands there now is right: once
  * more.
  */
-static bool repeat_at_site(struct pt_regs *regs) {
+static bool repeat_at_site(struct tp_regs *regs) {
     struct tp_site_info site;
     if (!tp_describe_site(regs->rip, &site) || site.address != regs->rip)
         return false;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "port.h"
 
-#include <textpatch/ops.h>
-
 #include "platform.h"
 #include "show.h"
 #include "sites.h"
@@ -14,15 +12,6 @@ enum { TIMEOUT = 20000000, TRIES = 3000, TRIES_NO_CHECK = 100, MOMENTS_MAX = 102
 
 unsigned stops_inside;
 static unsigned tries_max;
-
-void ask_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) {
-    if (world == WORLD_XEN_PV)
-        tp_xen_pv_cpuid(leaf, subleaf, out);
-    else
-        __asm__ volatile("cpuid"
-                         : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3])
-                         : "a"(leaf), "c"(subleaf));
-}
 
 /*
  * What an emulator gets wrong (test-kernel/live_port.h) can be an int3 that is long gone from memory. A CPU that

@@ -2,7 +2,7 @@
 #include "disassemble.h"
 
 #include "../../lib/insn/decode.h"
-#include "pv_ops.h"
+#include "names.h"
 #include "sites.h"
 
 enum { PREFIX_CS = 0x2e, PREFIX_OPERAND_SIZE = 0x66, ABSENT = 0 };

@@ -4,6 +4,7 @@
 #include <textpatch/engine.h>
 
 #include "disassemble.h"
+#include "names.h"
 #include "platform.h"
 #include "pv_ops.h"
 #include "show.h"

@@ -3,6 +3,7 @@
 #ifndef OWN_OPS_H
 #define OWN_OPS_H
 
+#include "names.h"
 #include "pv_ops.h"
 
 /* With the C ABI. */
@@ -22,7 +23,7 @@ void stop_counting(void);
 /* Calls so far through a slot (its address), while they were counted. */
 unsigned long table_calls(const void *slot);
 
-SITE_HERE unsigned long weigh(unsigned a, unsigned b, unsigned c, unsigned d, unsigned e, unsigned f) {
+PV_OP unsigned long weigh(unsigned a, unsigned b, unsigned c, unsigned d, unsigned e, unsigned f) {
     return TP_CALL(own_ops.weigh, a, b, c, d, e, f);
 }
 

@@ -7,7 +7,7 @@
 #include "platform.h"
 #include "show.h"
 
-enum { FLAGS_IF = 1 << 9, FLAGS_ALWAYS = 1 << 1, PATIENCE = 1000000 };
+enum { FLAGS_ALWAYS = 1 << 1, PATIENCE = 1000000 };
 
 /*
  * One call and a look at what it did, by the platform's own means, never by another op. Interrupts are masked
@@ -97,18 +97,18 @@ static bool call_make_pte(unsigned round) {
 
 static bool call_unlock(unsigned round) {
     uint8_t lock = (uint8_t)(round | 1);
-    unlock(&lock);
+    lock_release(&lock);
     return lock == 0;
 }
 
 static bool call_wait(unsigned round) {
     (void)round;
-    wait_for_lock();
+    lock_wait();
     return true;
 }
 
 static bool call_kick(unsigned round) {
-    kick(round);
+    lock_kick(round);
     return true;
 }
 
@@ -129,9 +129,9 @@ REPEAT(restore_fl, restore_fl(FLAGS_ALWAYS))
 REPEAT(wbinvd, wbinvd())
 REPEAT(read_cr2, (void)read_cr2())
 REPEAT(make_pte, (void)make_pte(times))
-REPEAT(unlock, unlock(&(uint8_t){1}))
-REPEAT(wait, wait_for_lock())
-REPEAT(kick, kick(0))
+REPEAT(unlock, lock_release(&(uint8_t){1}))
+REPEAT(wait, lock_wait())
+REPEAT(kick, lock_kick(0))
 REPEAT(weigh, (void)weigh(times, 1, 2, 3, 4, 5))
 
 enum effect { IS_SEEN, IS_NOT_SEEN };

@@ -60,8 +60,8 @@ const char *kept_command_line(void);
 _Noreturn void enter_kernel_main(void);
 
 /* Counts, and calls the suite's hook. */
-void count_timer_tick(struct pt_regs *regs);
-void count_event(struct pt_regs *regs);
+void count_timer_tick(struct tp_regs *regs);
+void count_event(struct tp_regs *regs);
 
 /* lib/serialize.h; false: by CPUID, which every CPU has. */
 void tp_serialize(bool has_serialize);
@@ -71,7 +71,7 @@ void set_up_smp(void);
 /* Where a CPU that was started goes, with its own %gs and stack. */
 _Noreturn void enter_cpu(void);
 /* In the IPI. */
-void answer_call(struct pt_regs *regs);
+void answer_call(struct tp_regs *regs);
 /* Calls `function` on the other CPUs, with a time-out that is long; false: one
  * didn't answer. */
 bool call_patiently(void (*function)(void *), void *argument);

@@ -1,6 +1,6 @@
 ; SPDX-License-Identifier: MIT
 ; A stub for each vector, 16 bytes apart, and the two ways through
-; handle_exception(). Both build the same struct pt_regs.
+; handle_exception(). Both build the same struct tp_regs.
 
 %include "platform.inc"
 
@@ -76,7 +76,7 @@ default rel
 section .text progbits alloc exec nowrite align=16
 
 ; The CPU and Xen both align the stack to 16 before they push a frame, and
-; struct pt_regs is a multiple of 16: calls below need no alignment.
+; struct tp_regs is a multiple of 16: calls below need no alignment.
 native_stubs:
 %assign vector 0
 %rep 256

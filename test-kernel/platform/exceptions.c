@@ -33,7 +33,7 @@ exception_handler set_exception_handler(unsigned vector, exception_handler handl
 	return before;
 }
 
-static bool recover_probe(struct pt_regs *regs)
+static bool recover_probe(struct tp_regs *regs)
 {
 	const struct probe_recovery *recovery;
 
@@ -55,7 +55,7 @@ static const char *name_of(uint64_t vector)
 	return vector == VECTOR_FAILSAFE ? "failsafe callback" : "interrupt";
 }
 
-static void print_registers(const struct pt_regs *regs)
+static void print_registers(const struct tp_regs *regs)
 {
 	print_format("rip %016lx cs  %04lx rflags %08lx\n", regs->rip, regs->cs, regs->rflags);
 	print_format("rsp %016lx ss  %04lx cr2 %016lx\n", regs->rsp, regs->ss, fault_address());
@@ -82,7 +82,7 @@ static void claim_report(void)
 		__asm__ volatile("pause" : : : "memory");
 }
 
-static _Noreturn void report_and_exit(const struct pt_regs *regs)
+static _Noreturn void report_and_exit(const struct tp_regs *regs)
 {
 	claim_report();
 	print_format("\nunhandled vector %lu (%s), error code %lx, CPU %u\n",
@@ -92,7 +92,7 @@ static _Noreturn void report_and_exit(const struct pt_regs *regs)
 	exit_kernel(1);
 }
 
-void handle_exception(struct pt_regs *regs)
+void handle_exception(struct tp_regs *regs)
 {
 	exception_handler handler = handlers[regs->vector];
 

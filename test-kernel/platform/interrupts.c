@@ -15,7 +15,7 @@ uint64_t cpu_ticks(unsigned cpu)
 	return own_ticks[cpu];
 }
 
-void count_timer_tick(struct pt_regs *regs)
+void count_timer_tick(struct tp_regs *regs)
 {
 	interrupt_hook hook = timer_hook;
 	volatile uint64_t *own = &own_ticks[this_cpu()->index];
@@ -26,7 +26,7 @@ void count_timer_tick(struct pt_regs *regs)
 		hook(regs);
 }
 
-void count_event(struct pt_regs *regs)
+void count_event(struct tp_regs *regs)
 {
 	interrupt_hook hook = event_hook;
 

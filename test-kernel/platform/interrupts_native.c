@@ -53,14 +53,14 @@ bool native_event_is_pending(void)
 	return apic_has_requested(VECTOR_EVENT);
 }
 
-static bool handle_event(struct pt_regs *regs)
+static bool handle_event(struct tp_regs *regs)
 {
 	end_apic_interrupt();
 	count_event(regs);
 	return true;
 }
 
-static bool handle_cpu_tick(struct pt_regs *regs)
+static bool handle_cpu_tick(struct tp_regs *regs)
 {
 	end_apic_interrupt();
 	count_timer_tick(regs);
@@ -68,7 +68,7 @@ static bool handle_cpu_tick(struct pt_regs *regs)
 	return true;
 }
 
-static bool handle_call(struct pt_regs *regs)
+static bool handle_call(struct tp_regs *regs)
 {
 	end_apic_interrupt();
 	answer_call(regs);
@@ -76,7 +76,7 @@ static bool handle_call(struct pt_regs *regs)
 }
 
 /* Neither kind of spurious interrupt is in service: no end of interrupt. */
-static bool ignore_interrupt(struct pt_regs *regs)
+static bool ignore_interrupt(struct tp_regs *regs)
 {
 	(void)regs;
 	return true;

@@ -3,6 +3,7 @@
 #include "acpi.h"
 #include "native.h"
 #include "ports.h"
+#include "pv_ops.h"
 
 /* What eax holds for each protocol (entry_native.asm). */
 enum { PROTOCOL_PVH = 0x336ec578, PROTOCOL_MULTIBOOT2 = 0x36d76289 };
@@ -71,6 +72,7 @@ static void choose_backend(void)
 
 void start_native(uint32_t protocol, uint32_t information)
 {
+	choose_pv_ops();
 	choose_backend();
 	set_up_serial();
 	set_up_gates();

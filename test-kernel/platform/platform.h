@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <textpatch/regs.h>
+
 #include "xen.h"
 
 enum world { WORLD_NATIVE, WORLD_XEN_PV };
@@ -52,13 +54,6 @@ bool command_line_value(const char *name, char *value, size_t size);
 
 /* ---- Exceptions and interrupts ---------------------------------------- */
 
-struct pt_regs {
-	uint64_t r15, r14, r13, r12, rbp, rbx;
-	uint64_t r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax;
-	uint64_t vector, error_code;
-	uint64_t rip, cs, rflags, rsp, ss;
-};
-
 enum {
 	VECTOR_DEBUG = 1,
 	VECTOR_NMI = 2,
@@ -82,10 +77,10 @@ enum {
  * masked. Changing the frame changes what is resumed; the mask is restored from
  * the frame's IF in both worlds.
  */
-void handle_exception(struct pt_regs *regs);
+void handle_exception(struct tp_regs *regs);
 
 /* True: handled, resume. False, or no handler: print the registers and exit. */
-typedef bool (*exception_handler)(struct pt_regs *regs);
+typedef bool (*exception_handler)(struct tp_regs *regs);
 /* Returns the handler that was there before. */
 exception_handler set_exception_handler(unsigned vector, exception_handler handler);
 /* Makes the CPU (or Xen) enter a vector at `entry` instead of at the platform's
@@ -124,7 +119,7 @@ extern volatile uint64_t event_count;
 
 /* Called inside the interrupt, after counting; the frame is what was
  * interrupted. NULL: none. */
-typedef void (*interrupt_hook)(struct pt_regs *regs);
+typedef void (*interrupt_hook)(struct tp_regs *regs);
 extern interrupt_hook timer_hook;
 extern interrupt_hook event_hook;
 

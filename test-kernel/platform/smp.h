@@ -63,7 +63,7 @@ bool call_on_others(void (*function)(void *), void *argument, uint64_t timeout_n
 
 /* In a function that is called so: the complete frame of what was interrupted on
  * this CPU. Outside: NULL. */
-struct pt_regs *interrupted_registers(void);
+struct tp_regs *interrupted_registers(void);
 
 /* Nanoseconds for sync_others() and stop_others(); 2 s at first. */
 extern volatile uint64_t call_timeout;

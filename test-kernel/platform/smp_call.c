@@ -18,7 +18,7 @@ struct mailbox {
 	void *argument;
 	unsigned state;
 	bool stopped;
-	struct pt_regs *interrupted;
+	struct tp_regs *interrupted;
 	uint64_t nmis;
 } __attribute__((aligned(64)));
 
@@ -56,13 +56,13 @@ static bool is_empty(const struct mailbox *box)
 	return __atomic_load_n(&box->state, __ATOMIC_ACQUIRE) == EMPTY;
 }
 
-struct pt_regs *interrupted_registers(void)
+struct tp_regs *interrupted_registers(void)
 {
 	return own_box()->interrupted;
 }
 
 /* An empty box is no error: the letter was taken back, or there is work. */
-void answer_call(struct pt_regs *regs)
+void answer_call(struct tp_regs *regs)
 {
 	struct mailbox *box = own_box();
 
@@ -242,7 +242,7 @@ enum rendezvous stop_others(bool (*may_proceed)(uintptr_t ip), void (*write)(voi
 	return result;
 }
 
-static bool handle_nmi(struct pt_regs *regs)
+static bool handle_nmi(struct tp_regs *regs)
 {
 	interrupt_hook hook = nmi_hook;
 

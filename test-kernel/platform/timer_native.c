@@ -10,7 +10,7 @@ enum {
 	PIT_HERTZ = 1193182,
 };
 
-static bool handle_tick(struct pt_regs *regs)
+static bool handle_tick(struct tp_regs *regs)
 {
 	acknowledge_timer_line();
 	count_timer_tick(regs);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The Xen PV world: start and exit. */
 #include "xen_backend.h"
+#include "pv_ops.h"
 #include "xen_domain.h"
 
 /* Dom0 may have any port once its IOPL allows it, so the status can be real. */
@@ -16,6 +17,7 @@ static void exit_xen(int status)
 
 void start_xen(const struct start_info *information)
 {
+	choose_pv_ops();
 	backend = &xen_backend;
 	keep_command_line((const char *)information->cmd_line);
 	set_up_xen_paging(information);

@@ -40,7 +40,7 @@ bool xen_event_is_pending(void);
 
 void start_xen_timer(unsigned hertz);
 void stop_xen_timer(void);
-void handle_xen_tick(struct pt_regs *regs);
+void handle_xen_tick(struct tp_regs *regs);
 /* Xen's system time. */
 uint64_t xen_nanoseconds(void);
 

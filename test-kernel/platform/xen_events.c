@@ -58,7 +58,7 @@ static bool take_port(evtchn_port_t port)
 }
 
 /* A word holds bits of all CPUs: each looks at its own ports only. */
-static void handle_ports(const struct ports *own, struct pt_regs *regs)
+static void handle_ports(const struct ports *own, struct tp_regs *regs)
 {
 	if (take_port(own->timer))
 		handle_xen_tick(regs);
@@ -69,7 +69,7 @@ static void handle_ports(const struct ports *own, struct pt_regs *regs)
 }
 
 /* Clear first, then look: what arrives later sets the byte again. */
-static bool handle_upcall(struct pt_regs *regs)
+static bool handle_upcall(struct tp_regs *regs)
 {
 	struct cpu *cpu = this_cpu();
 	struct vcpu_info *info = &cpu->vcpu_info;

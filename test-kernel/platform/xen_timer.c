@@ -59,7 +59,7 @@ static void arm_tick(void)
 		panic("VCPUOP_set_singleshot_timer");
 }
 
-void handle_xen_tick(struct pt_regs *regs)
+void handle_xen_tick(struct tp_regs *regs)
 {
 	struct timer *timer = own_timer();
 	uint64_t now = xen_nanoseconds();

@@ -15,6 +15,7 @@
 
 #include "ktap.h"
 #include "platform.h"
+#include "pv_ops.h"
 #include "support.h"
 
 static void returns_to_where_it_was(void) {

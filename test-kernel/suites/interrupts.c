@@ -50,7 +50,7 @@ static bool says_the_state(void) {
     return handler_branch() == (state != 0) && tp_static_call(handler_call)() == (state != 0);
 }
 
-static void handle_tick(struct pt_regs *regs) {
+static void handle_tick(struct tp_regs *regs) {
     unsigned long flags = handler_flags();
     int choice = handler_choice();
     handler_count(&handled);

@@ -54,7 +54,7 @@ static void call_in_breakpoint(struct tp_regs *regs) {
     call_all();
 }
 
-static void call_in_nmi(struct pt_regs *regs) {
+static void call_in_nmi(struct tp_regs *regs) {
     (void)regs;
     call_all();
 }
@@ -183,7 +183,7 @@ static void names_hooks(void) {
     live_ops.mixed = live_one;
 }
 
-static bool pass_over(struct pt_regs *regs) {
+static bool pass_over(struct tp_regs *regs) {
     (void)regs;
     return true;
 }
@@ -227,7 +227,7 @@ static void mute_at_step(const struct tp_trace *trace) {
 
 static volatile unsigned nmi_answers, nmi_mistakes;
 
-static void visit_by_nmi(struct pt_regs *regs) {
+static void visit_by_nmi(struct tp_regs *regs) {
     struct live_visit visit = {0};
     (void)regs;
     nmi_mistakes += visit_companion(&visit) != LIVE_TWO || visit.damage;

@@ -112,7 +112,7 @@ static void calls_by_copied_frame_on_own_stack(void) {
 /* The stub of this kernel has no gap, but a stack of its own serves as well. */
 static volatile uint64_t handled;
 
-static bool handle_breakpoint(struct pt_regs *regs) {
+static bool handle_breakpoint(struct tp_regs *regs) {
     __atomic_add_fetch(&handled, 1, __ATOMIC_RELAXED);
     return tp_handle_breakpoint((struct tp_regs *)(void *)regs) == TP_BREAKPOINT_RESUME;
 }

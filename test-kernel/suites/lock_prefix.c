@@ -107,7 +107,7 @@ static void locks_for_two_cpus(void) {
 static unsigned refusals;
 static uintptr_t refused_at;
 
-static bool step_over_lock(struct pt_regs *regs) {
+static bool step_over_lock(struct tp_regs *regs) {
     refusals++;
     refused_at = regs->rip;
     regs->rip++; /* on to the instruction without its prefix */

@@ -308,7 +308,7 @@ ONE_COPY static int call_missing(int value) { return TP_CALL(null_ops.missing, v
 
 static struct tp_site_info trapped_at;
 
-static bool step_over_missing_op(struct pt_regs *regs) {
+static bool step_over_missing_op(struct tp_regs *regs) {
     if (!tp_describe_site(regs->rip, &trapped_at))
         return false;
     regs->rip = trapped_at.address + trapped_at.length;

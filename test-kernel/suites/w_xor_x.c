@@ -88,7 +88,7 @@ static uintptr_t forbidden;
 static unsigned fetch_faults;
 
 /* Back to the caller, as if the function had returned 0. */
-static bool refuse_fetch(struct pt_regs *regs) {
+static bool refuse_fetch(struct tp_regs *regs) {
     if (regs->rip != forbidden)
         return false;
     fetch_faults++;

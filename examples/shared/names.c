@@ -1,14 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "pv_ops.h"
+#include "names.h"
 
-#include "platform.h"
-
-struct tp_ops pv_ops;
-TP_OPS(pv) {
-    TP_OPS_OF(pv_ops);
-}
-
-const struct tp_ops *world_ops(void) { return world == WORLD_XEN_PV ? &tp_xen_pv_ops : &tp_native_ops; }
+#include <textpatch/ops.h>
 
 #define NAMED(function)                                                                                      \
     { (uintptr_t)(function), #function }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's own op table and its typed wrappers: what any kernel would write that uses textpatch/ops.h.
+ * The kernel's own op table and its typed wrappers: what any kernel would write that uses textpatch/ops.h to have its
+ * interrupt flag, page tables and locks done by whoever knows the machine.
  *
- * Each wrapper is a site in its caller. All ops keep every register but rax.
+ * Each wrapper is a site in its caller. All ops keep every register but rax. The entry code has sites of its own.
  */
 #ifndef PV_OPS_H
 #define PV_OPS_H
+
+#include <stdint.h>
 
 #include <textpatch/ops.h>
 
@@ -16,8 +19,13 @@ extern struct tp_ops pv_ops;
 
 enum { FLAGS_IF = 1 << 9 };
 
-/* Native at first. Called from the first C line on, before any op. */
+/* What the table is to be filled with in this world. */
+const struct tp_ops *world_ops(void);
+/* Fills it so. The platform does, before the first interrupt and before kernel_main(). */
 void choose_pv_ops(void);
+
+/* CPUID as it is for a kernel in this world, for the port's hook (tp_xen_pv_cpuid() in textpatch/ops.h). */
+void ask_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 
 PV_OP unsigned long save_fl(void) {
     return TP_WIDE_CALLEE_SAVE_CALL(TP_WIDTH_SAVE_FL, pv_ops.irq.save_fl);
