@@ -157,14 +157,16 @@ struct cpu {
 	uint32_t unused;
 	uint64_t free_for_suites[6];
 	struct vcpu_info vcpu_info;    /* %gs:tp_xen_vcpu_info */
-	uint64_t scratch;              /* textpatch/ops.h, usergs_sysret64 */
+	uint64_t scratch;              /* the user's rsp while syscall's entry changes stacks */
 	uintptr_t stack_top;           /* of the stack for entries from user mode */
+	struct run *run;               /* user.c: what is run in user mode; NULL: nothing */
+	uintptr_t kernel_stack;        /* user.c: rsp of who runs it */
 } __attribute__((aligned(256)));
 
-/* textpatch/ops.h wants the two cells right behind vcpu_info. */
 _Static_assert(offsetof(struct cpu, vcpu_info) == 64, "exported as tp_xen_vcpu_info");
-_Static_assert(offsetof(struct cpu, scratch) == 64 + 64, "asm/ops_xen_pv.asm");
-_Static_assert(offsetof(struct cpu, stack_top) == 64 + 64 + 8, "asm/ops_xen_pv.asm, smp_start.asm");
+_Static_assert(offsetof(struct cpu, scratch) == 64 + 64, "platform.inc");
+_Static_assert(offsetof(struct cpu, stack_top) == 64 + 64 + 8, "platform.inc");
+_Static_assert(offsetof(struct cpu, kernel_stack) == 64 + 64 + 24, "platform.inc");
 _Static_assert(sizeof(struct cpu) == 256, "must not cross a page");
 
 extern struct cpu cpus[MAXIMUM_CPUS];
