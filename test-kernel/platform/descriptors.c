@@ -169,3 +169,8 @@ void load_descriptors(struct cpu *cpu)
 	load_tables(descriptors[index]);
 	reload_selectors();
 }
+
+void set_native_entry_stack(uintptr_t top)
+{
+	tasks[this_cpu()->index].rsp[0] = top;
+}

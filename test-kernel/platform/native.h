@@ -28,6 +28,8 @@ void set_up_gates(void);
 void load_descriptors(struct cpu *cpu);
 void set_native_entry(unsigned vector, uintptr_t entry);
 bool use_native_breakpoint_stack(bool own);
+/* The stack on which this CPU comes from user mode, but for syscall. */
+void set_native_entry_stack(uintptr_t top);
 
 void set_up_native_paging(void);
 uint64_t native_frame_of(uintptr_t address);
