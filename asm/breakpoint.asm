@@ -10,7 +10,7 @@
 ; General registers are all that is saved: the library's C code uses no others. With an IST stack the entry must not be
 ; entered again before it has returned: whoever gives it one keeps int3 out of NMI handlers that may interrupt it.
 
-%include "textpatch/regs.inc"
+%include "textpatch/entry.inc"
 
 section .note.GNU-stack noalloc noexec nowrite progbits
 
@@ -20,7 +20,7 @@ global tp_breakpoint_entry_copied:function hidden (tp_breakpoint_entry_copied.en
 extern tp_breakpoint_dispatch
 extern tp_breakpoint_dispatch_copied
 
-VECTOR_BREAKPOINT equ 3
+%define VECTOR_BREAKPOINT 3
 
 ; Between the kernel's GS base and user mode's, where the frame at rsp is user mode's. The fence keeps a CPU that has
 ; guessed wrong from using the other base (Intel SDM vol. 2, LFENCE; the branch is what is guessed).
@@ -62,17 +62,9 @@ default rel
 align 16, int3
 tp_breakpoint_entry:
     end_branch
-    sub rsp, 16
-    push rax
-%assign word 0
-%rep 5                            ; upwards: each word goes where one has left, or where there was none
-    mov rax, [rsp + 24 + word * 8]
-    mov [rsp + 8 + word * 8], rax
-    %assign word word + 1
-%endrep
-    pop rax
-    push 0                        ; error code: the vector has none
-    TP_PUSH_REGS VECTOR_BREAKPOINT
+    TP_MAKE_GAP
+    TP_VECTOR VECTOR_BREAKPOINT
+    TP_PUSH_REGS
     swap_gs_of_user
     mov rdi, rsp
     call tp_breakpoint_dispatch
@@ -100,11 +92,11 @@ tp_breakpoint_entry:
 align 16, int3
 tp_breakpoint_entry_copied:
     end_branch
-    push 0                        ; error code: the vector has none
-    TP_PUSH_REGS VECTOR_BREAKPOINT
+    TP_VECTOR VECTOR_BREAKPOINT
+    TP_PUSH_REGS
     swap_gs_of_user
     mov rdi, rsp
-    sub rsp, TP_REGS_SIZE
+    TP_COPY_REGS
     mov rsi, rsp
     call tp_breakpoint_dispatch_copied
     mov rsp, rax

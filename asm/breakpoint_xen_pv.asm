@@ -6,7 +6,7 @@
 ; mask as it was, and the low bits of cs are 0 where the kernel was interrupted. Xen has changed GS already, aligns the
 ; kernel's stack to 16 as a CPU does, and has no IST.
 
-%include "textpatch/regs.inc"
+%include "textpatch/entry.inc"
 
 section .note.GNU-stack noalloc noexec nowrite progbits
 
@@ -15,7 +15,7 @@ global tp_breakpoint_entry_xen_pv:function hidden (tp_breakpoint_entry_xen_pv.en
 extern tp_breakpoint_dispatch
 extern tp_xen_hypercall_page
 
-VECTOR_BREAKPOINT equ 3
+%define VECTOR_BREAKPOINT 3
 HYPERVISOR_IRET equ 23
 
 ; Each hypercall's entry in the page is 32 bytes long.
@@ -42,23 +42,15 @@ default rel
 ;
 ; The way back is the hypercall, which takes the mask from the frame's IF and delivers what has become pending: iretq
 ; alone would do neither. The page's code expects its flags on top of the frame.
-;   59 41 5b 48 83 ec 10 50 48 8b 44 24 18 …
+;   59 41 5b c7 44 24 0c 00 00 00 00 48 83 ec 10 50 …
 align 16, int3
 tp_breakpoint_entry_xen_pv:
     pop rcx
     pop r11
-    sub rsp, 16
-    push rax
-%assign word 0
-%rep 5
-    mov rax, [rsp + 24 + word * 8]
-    mov [rsp + 8 + word * 8], rax
-    %assign word word + 1
-%endrep
-    mov dword [rsp + 2 * 8 + 4], 0 ; the mask beside cs; IF in rflags says the same
-    pop rax
-    push 0                        ; error code
-    TP_PUSH_REGS VECTOR_BREAKPOINT
+    mov dword [rsp + 8 + 4], 0    ; the mask beside cs; IF in rflags says the same
+    TP_MAKE_GAP
+    TP_VECTOR VECTOR_BREAKPOINT
+    TP_PUSH_REGS
     mov rdi, rsp
     call tp_breakpoint_dispatch
     TP_POP_REGS

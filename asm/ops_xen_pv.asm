@@ -16,19 +16,16 @@ extern tp_xen_vcpu_info
 %define VCPU_UPCALL_PENDING gs:tp_xen_vcpu_info
 %define VCPU_UPCALL_MASK gs:tp_xen_vcpu_info + 1
 %define VCPU_CR2 gs:tp_xen_vcpu_info + 16
-; behind it, for usergs_sysret64
-%define CPU_USER_STACK gs:tp_xen_vcpu_info + 64
-%define CPU_KERNEL_STACK gs:tp_xen_vcpu_info + 72
 
 RFLAGS_IF equ 0x200
-FLAT_USER_CS64 equ 0xe033
-FLAT_USER_SS64 equ 0xe02b
 VGCF_IN_SYSCALL equ 0x100
 
 HYPERVISOR_XEN_VERSION equ 17
 HYPERVISOR_IRET equ 23
+HYPERVISOR_SET_SEGMENT_BASE equ 25
 HYPERVISOR_MMUEXT_OP equ 26
 HYPERVISOR_SCHED_OP equ 29
+SEGBASE_GS_USER_SEL equ 3
 SCHEDOP_YIELD equ 0
 SCHEDOP_BLOCK equ 1
 SCHEDOP_POLL equ 3
@@ -222,20 +219,29 @@ tp_xen_pv_iret:
     jmp HYPERCALL(HYPERVISOR_IRET)
 .end:
 
-; Jumped to, rcx = rip, r11 = rflags, rsp = the user's. The frame goes to the kernel's stack: on the user's, another
-; thread could write to it. VGCF_IN_SYSCALL lets Xen return by sysret.
-;   65 48 89 24 25 xx xx xx xx 65 48 8b 24 25 xx xx xx xx 68 2b e0 00 00 65 ff 34 25 xx xx xx xx 41 53
-;   68 33 e0 00 00 51 68 00 01 00 00 e9 xx xx xx xx
+; Jumped to, rsp at rip, cs, rflags, rsp, ss, with rcx = rip and r11 = rflags. VGCF_IN_SYSCALL lets Xen return by
+; sysret. Nothing runs here with the user's stack: an event that Xen delivered then would go to memory that the program
+; has chosen.
+;   68 00 01 00 00 e9 xx xx xx xx
 global tp_xen_pv_usergs_sysret64:function hidden (tp_xen_pv_usergs_sysret64.end - tp_xen_pv_usergs_sysret64)
 align 16, int3
 tp_xen_pv_usergs_sysret64:
-    mov [CPU_USER_STACK], rsp
-    mov rsp, [CPU_KERNEL_STACK]
-    push FLAT_USER_SS64
-    push qword [CPU_USER_STACK]
-    push r11
-    push FLAT_USER_CS64
-    push rcx
     push VGCF_IN_SYSCALL
     jmp HYPERCALL(HYPERVISOR_IRET)
+.end:
+
+; void tp_xen_pv_load_gs(unsigned selector)
+; Xen loads 0 instead of a selector that the CPU refuses (xen/arch-x86/xen-x86_64.h, SEGBASE_GS_USER_SEL).
+;   57 56 89 fe bf 03 00 00 00 e8 xx xx xx xx 5e 5f c3
+global tp_xen_pv_load_gs:function hidden (tp_xen_pv_load_gs.end - tp_xen_pv_load_gs)
+align 16, int3
+tp_xen_pv_load_gs:
+    push rdi
+    push rsi
+    mov esi, edi
+    mov edi, SEGBASE_GS_USER_SEL
+    call HYPERCALL(HYPERVISOR_SET_SEGMENT_BASE)
+    pop rsi
+    pop rdi
+    ret
 .end:

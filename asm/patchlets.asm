@@ -47,11 +47,39 @@ TP_PATCHLET_FUNCTION tp_native_wbinvd, tp_patchlet_wbinvd, {wbinvd}
 ; 0f 01 f8
 TP_PATCHLET_FUNCTION tp_native_swapgs, tp_patchlet_swapgs, {swapgs}
 
-; 0f 01 f8 48 0f 07
-TP_PATCHLET_FUNCTION tp_native_usergs_sysret64, tp_patchlet_usergs_sysret64, {swapgs}, {o64 sysret}
+; 48 8b 64 24 18 0f 01 f8 48 0f 07: the stack is given up last but two, and nothing is pushed behind that
+TP_PATCHLET_FUNCTION tp_native_usergs_sysret64, tp_patchlet_usergs_sysret64, \
+    {mov rsp, [rsp + 3 * 8]}, {swapgs}, {o64 sysret}
 
 ; 48 cf
 TP_PATCHLET_FUNCTION tp_native_iret, tp_patchlet_iret, {iretq}
+
+; void tp_native_load_gs(unsigned selector)
+; Loads the selector where user mode's GS is active: the base that comes with it is user mode's, and the kernel's is
+; left alone. A selector that the CPU refuses faults with that GS active (Intel SDM vol. 2 MOV): TP_ENTER's mender
+; (textpatch/entry.inc) knows the instruction, puts the kernel's GS back and resumes at tp_native_load_gs_failed.
+;   9c fa 0f 01 f8 8e ef 0f 01 f8 9d c3
+;   0f 01 f8 31 c0 8e e8 eb f3
+global tp_native_load_gs:function hidden (tp_native_load_gs_end - tp_native_load_gs)
+global tp_native_load_gs_at:function hidden
+global tp_native_load_gs_failed:function hidden
+align 16, int3
+tp_native_load_gs:
+    pushfq
+    cli
+    swapgs
+tp_native_load_gs_at:
+    mov gs, edi
+tp_native_load_gs_done:
+    swapgs
+    popfq
+    ret
+tp_native_load_gs_failed:
+    swapgs
+    xor eax, eax
+    mov gs, eax
+    jmp tp_native_load_gs_done
+tp_native_load_gs_end:
 
 ; 0f 20 d0
 TP_PATCHLET_FUNCTION tp_native_read_cr2, tp_patchlet_read_cr2, {mov rax, cr2}

@@ -18,15 +18,7 @@
 
 #include <textpatch/status.h>
 
-/*
- * For functions that hold sites: they stay one each, whatever the compiler and its options, so that all builds of this
- * kernel count the same sites, and the sites of a function follow its address.
- */
-#ifndef __clang__
-#define ONE_COPY __attribute__((noinline, noclone, no_icf))
-#else
-#define ONE_COPY __attribute__((noinline))
-#endif
+#include "one_copy.h"
 
 struct ktap_case {
     const char *name;

@@ -20,6 +20,7 @@ const char *name_function(uintptr_t address) {
         NAMED(tp_xen_pv_irq_enable), NAMED(tp_xen_pv_safe_halt),  NAMED(tp_xen_pv_halt),
         NAMED(tp_xen_pv_wbinvd),     NAMED(tp_xen_pv_iret),       NAMED(tp_xen_pv_usergs_sysret64),
         NAMED(tp_xen_pv_read_cr2),   NAMED(tp_xen_pv_write_cr3),  NAMED(tp_xen_pv_wait),
+        NAMED(tp_native_load_gs),    NAMED(tp_xen_pv_load_gs),
         NAMED(tp_nop_function),      NAMED(tp_identity64),        NAMED(tp_return0),
     };
     for (unsigned i = 0; i < sizeof functions / sizeof *functions; i++)

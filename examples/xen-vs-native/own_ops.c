@@ -27,7 +27,7 @@ void choose_ops(void) {
 /* Both tables as what they are to the counting functions in sites.S: slots. */
 typedef uintptr_t __attribute__((may_alias)) slot;
 enum { PV_SLOTS = sizeof pv_ops / sizeof(slot), SLOTS = PV_SLOTS + 1, COUNTING_FUNCTION_BYTES = 16 };
-_Static_assert(SLOTS == 19, "sites.S has as many counting functions");
+_Static_assert(SLOTS == 20, "sites.S has as many counting functions");
 
 extern const uint8_t counting_functions[] __attribute__((visibility("hidden")));
 unsigned long counted_calls[SLOTS] __attribute__((visibility("hidden")));

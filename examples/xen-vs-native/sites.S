@@ -33,7 +33,7 @@ return_by_iret:
 .balign 16, 0xcc
 counting_functions:
 .set number, 0
-.rept 19
+.rept 20
     incq counted_calls+8*number(%rip)
     jmp *counted_targets+8*number(%rip)
     .balign 16, 0xcc

@@ -30,23 +30,26 @@
  *   read_cr2 (9 bytes)        0f 20 d0                     65 48 8b 04 25 xx xx xx xx   mov %gs:cr2, %rax
  *   irq_enable (6 bytes)      fb                           2e e8 xx xx xx xx            cs call tp_xen_pv_irq_enable
  *   swapgs (6 bytes)          0f 01 f8                     one NOP: Xen switches GS on entry and on exit
+ *   usergs_sysret64 (11)      48 8b 64 24 18 0f 01 f8 …    cs x5 jmp tp_xen_pv_usergs_sysret64
  *
  * The ABI of the ops
  *   All are callee-save: they change rax and the flags, nothing else. `iret` and `usergs_sysret64` are jumped to
  *   (TP_OP_JMP in NASM and .S files) and don't return:
  *     iret              rsp at rip, cs, rflags, rsp, ss, as for the instruction; under Xen PV the low bits of cs
  *                       are 0 to return to the kernel and 3 to user mode, as in the frames that Xen makes
- *     usergs_sysret64   rcx: rip, r11: rflags, rsp: the user's; interrupts off; GS still the kernel's
+ *     usergs_sysret64   rsp at rip, cs, rflags, rsp, ss, on the kernel's stack; rcx: rip, r11: rflags, as `sysret` wants
+ *                       them; interrupts off; GS still the kernel's
  *
  * What tp_xen_pv_ops needs of the kernel, and only if it is linked (asm/ops_xen_pv.asm, lib/ops/xen_pv.c)
  *   tp_xen_hypercall_page   global symbol, the page of the ELF note HYPERCALL_PAGE, in reach of a call
  *   tp_xen_vcpu_info        global absolute symbol: the offset from %gs at which each CPU's struct vcpu_info lies
  *                           (VCPUOP_register_vcpu_info), below 2 GiB
- *   For usergs_sysret64, if the kernel uses it under Xen, two cells of 8 bytes each right behind the 64 bytes of
- *   struct vcpu_info: the first is the op's own, the second holds the top of the CPU's kernel stack. Xen takes its
- *   return frame from the stack, and the user's is no place for it.
  *
  * Edge cases
+ *   - usergs_sysret64 leaves the kernel's stack inside its inline form: nothing but NMIs may arrive there, and those on a
+ *     stack of their own (IST), as textpatch/entry.inc has it.
+ *   - load_gs faults inside if the CPU refuses the selector: TP_ENTER (textpatch/entry.inc) mends that. Entry code of
+ *     another make sends a fault at tp_native_load_gs_at to tp_native_load_gs_failed, with the kernel's GS active.
  *   - save_fl shows nothing but the interrupt flag under Xen PV; restore_fl looks at nothing else.
  *   - Under Xen PV, write_cr3 takes the machine frame of the L4 table in CR3's form, sets the kernel's table only,
  *     and ends in ud2 if Xen refuses. read_cr3 is the native instruction, which Xen emulates and answers in the
@@ -71,8 +74,9 @@
 #define TP_WIDTH_HALT 6
 #define TP_WIDTH_WBINVD 6
 #define TP_WIDTH_SWAPGS 6
-#define TP_WIDTH_USERGS_SYSRET64 6
+#define TP_WIDTH_USERGS_SYSRET64 11
 #define TP_WIDTH_IRET 6
+#define TP_WIDTH_LOAD_GS 6
 #define TP_WIDTH_READ_CR2 9
 #define TP_WIDTH_READ_CR3 6
 #define TP_WIDTH_WRITE_CR3 6
@@ -93,14 +97,15 @@
 #define TP_OPS_SWAPGS 56
 #define TP_OPS_USERGS_SYSRET64 64
 #define TP_OPS_IRET 72
-#define TP_OPS_READ_CR2 80
-#define TP_OPS_READ_CR3 88
-#define TP_OPS_WRITE_CR3 96
-#define TP_OPS_MAKE_PTE 104
-#define TP_OPS_PTE_VAL 112
-#define TP_OPS_UNLOCK 120
-#define TP_OPS_WAIT 128
-#define TP_OPS_KICK 136
+#define TP_OPS_LOAD_GS 80
+#define TP_OPS_READ_CR2 88
+#define TP_OPS_READ_CR3 96
+#define TP_OPS_WRITE_CR3 104
+#define TP_OPS_MAKE_PTE 112
+#define TP_OPS_PTE_VAL 120
+#define TP_OPS_UNLOCK 128
+#define TP_OPS_WAIT 136
+#define TP_OPS_KICK 144
 
 #ifndef __ASSEMBLER__
 
@@ -123,8 +128,9 @@ struct tp_irq_ops {
 struct tp_cpu_ops {
     void (*wbinvd)(void);
     void (*swapgs)(void);
-    void (*usergs_sysret64)(void); /* jumped to */
-    void (*iret)(void);            /* jumped to */
+    void (*usergs_sysret64)(void);      /* jumped to */
+    void (*iret)(void);                 /* jumped to */
+    void (*load_gs)(unsigned selector); /* user mode's GS; one that the CPU refuses loads 0 */
 };
 
 struct tp_mmu_ops {
@@ -175,6 +181,7 @@ TP_STATIC_ASSERT(offsetof(struct tp_ops, lock.kick) == TP_OPS_KICK, "textpatch: 
         TP_OP(table.cpu.swapgs);                                                                               \
         TP_OP(table.cpu.usergs_sysret64);                                                                      \
         TP_OP(table.cpu.iret);                                                                                 \
+        TP_OP(table.cpu.load_gs);                                                                              \
         TP_OP(table.mmu.read_cr2);                                                                             \
         TP_OP(table.mmu.read_cr3);                                                                             \
         TP_OP(table.mmu.write_cr3);                                                                            \
@@ -197,6 +204,7 @@ void tp_native_wbinvd(void);
 void tp_native_swapgs(void);
 void tp_native_usergs_sysret64(void);
 void tp_native_iret(void);
+void tp_native_load_gs(unsigned selector);
 unsigned long tp_native_read_cr2(void);
 unsigned long tp_native_read_cr3(void);
 void tp_native_write_cr3(unsigned long value);
@@ -213,6 +221,7 @@ void tp_xen_pv_halt(void);
 void tp_xen_pv_wbinvd(void);
 void tp_xen_pv_usergs_sysret64(void);
 void tp_xen_pv_iret(void);
+void tp_xen_pv_load_gs(unsigned selector);
 unsigned long tp_xen_pv_read_cr2(void);
 void tp_xen_pv_write_cr3(unsigned long value);
 void tp_xen_pv_wait(void);

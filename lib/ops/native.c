@@ -18,6 +18,7 @@ const struct tp_ops tp_native_ops = {
             .swapgs = tp_native_swapgs,
             .usergs_sysret64 = tp_native_usergs_sysret64,
             .iret = tp_native_iret,
+            .load_gs = tp_native_load_gs,
         },
     .mmu =
         {

@@ -19,6 +19,7 @@ const struct tp_ops tp_xen_pv_ops = {
             .swapgs = tp_nop_function,
             .usergs_sysret64 = tp_xen_pv_usergs_sysret64,
             .iret = tp_xen_pv_iret,
+            .load_gs = tp_xen_pv_load_gs,
         },
     .mmu =
         {

@@ -8,6 +8,10 @@
 
 #include "platform.h"
 
+struct selectors {
+	uint16_t code, stack;
+};
+
 struct backend {
 	void (*write_console)(const char *text, size_t length);
 	void (*exit)(int status);
@@ -33,6 +37,20 @@ struct backend {
 	void (*set_page_entry)(uintptr_t address, uint64_t entry);
 	/* Whether that leaves the TLBs of other CPUs as they are. */
 	bool flushes_one_tlb;
+
+	/* As frames have them. */
+	struct selectors kernel_selectors, user_selectors;
+	/* Where this CPU's entries from user mode begin; a multiple of 16. */
+	void (*set_entry_stack)(uintptr_t top);
+	/* What user mode will find. Canonical. */
+	void (*set_user_gs_base)(uint64_t base);
+	/* The kernel's own. */
+	const uint64_t *(*top_table)(void);
+	/* What has been filled in will be a page table, at the end of each space one at its top. */
+	void (*protect_table)(const uint64_t *table);
+	void (*adopt_top_table)(const uint64_t *table);
+	/* The frame of the top table for user mode, where CR3's isn't for both. */
+	void (*set_user_table)(uint64_t frame);
 
 	/* How many CPUs there are; at most MAXIMUM_CPUS. */
 	unsigned (*find_cpus)(void);
@@ -83,8 +101,8 @@ void empty_text_window(void);
 /* QEMU's isa-debug-exit: where there is one, this doesn't return. */
 void tell_exit_port(int status);
 
-/* The stubs, 16 bytes apart (exceptions.asm). */
-enum { STUB_SIZE = 16 };
+/* The stubs (exceptions_native.asm, exceptions_xen.asm). */
+enum { NATIVE_STUB_SIZE = 16, XEN_STUB_SIZE = 32 };
 extern const uint8_t native_stubs[], xen_stubs[];
 
 #endif

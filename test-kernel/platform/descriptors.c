@@ -1,30 +1,43 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * GDT, TSS and IDT (Intel SDM volume 3A, 3.4.5, 6.14, 7.7). The GDT is one that
- * syscall and sysret can use: STAR = 0x18 << 48 | 0x08 << 32 gives kernel 0x08
- * and 0x10, user 0x28 and 0x20 (AMD APM volume 2, 6.1.1).
+ * syscall and sysret can use: STAR = 0x1b << 48 | 0x08 << 32 gives kernel 0x08
+ * and 0x10, user 0x2b and 0x23 (AMD APM volume 2, 6.1.1).
  */
+#include <textpatch/entry.h>
+
 #include "native.h"
 
 enum {
 	SELECTOR_KERNEL_CODE = 0x08,
 	SELECTOR_KERNEL_DATA = 0x10,
+	SELECTOR_USER_CODE_32 = 0x18,
 	SELECTOR_TASK = 0x30,
 	DESCRIPTORS = 8,
 	INTERRUPT_GATE = 0x8e,
 	GATE_FOR_USER = 0x60,
 };
 
-/* Numbers in the interrupt stack table (SDM volume 3A, 6.14.5). NMIs have one so
- * that they may come at any instruction. */
+/* Numbers in the interrupt stack table (SDM volume 3A, 6.14.5): for what may come at
+ * any instruction, where the stack may be user mode's. */
 enum {
 	NO_STACK = 0,
 	DOUBLE_FAULT_STACK = 1,
 	NMI_STACK = 2,
 	BREAKPOINT_STACK = 3,
-	STACKS = 3,
+	DEBUG_STACK = 4,
+	MACHINE_CHECK_STACK = 5,
+	STACKS = 5,
 	STACK_SIZE = 16 * 1024,
 };
+
+enum {
+	MSR_EFER = 0xc0000080, EFER_SCE = 1 << 0,
+	MSR_STAR = 0xc0000081, MSR_LSTAR = 0xc0000082, MSR_SFMASK = 0xc0000084,
+	MSR_KERNEL_GS_BASE = 0xc0000102,
+};
+
+extern const uint8_t native_syscall[];
 
 struct gate {
 	uint16_t offset_low, selector;
@@ -58,11 +71,20 @@ static struct task_state tasks[MAXIMUM_CPUS] __attribute__((aligned(16)));
 static uint8_t stacks[MAXIMUM_CPUS][STACKS][STACK_SIZE] __attribute__((aligned(16)));
 static uint8_t breakpoint_stack = NO_STACK;
 
+/* The stack's end, less what the paranoid entries want to find there. */
+static uintptr_t make_stack(uint8_t *stack, const struct cpu *cpu)
+{
+	struct tp_ist_top *top = (struct tp_ist_top *)(stack + STACK_SIZE) - 1;
+
+	*top = (struct tp_ist_top){ .gs_base = (uintptr_t)cpu };
+	return (uintptr_t)top;
+}
+
 static void fill_task(struct task_state *task, const struct cpu *cpu)
 {
 	task->rsp[0] = cpu->stack_top;
 	for (unsigned i = 0; i < STACKS; i++)
-		task->stacks[i] = (uintptr_t)stacks[cpu->index][i] + STACK_SIZE;
+		task->stacks[i] = make_stack(stacks[cpu->index][i], cpu);
 	task->io_map = sizeof(*task);
 }
 
@@ -89,6 +111,10 @@ static uint8_t stack_of(unsigned vector)
 		return NMI_STACK;
 	case VECTOR_BREAKPOINT:
 		return breakpoint_stack;
+	case VECTOR_DEBUG:
+		return DEBUG_STACK;
+	case VECTOR_MACHINE_CHECK:
+		return MACHINE_CHECK_STACK;
 	default:
 		return NO_STACK;
 	}
@@ -104,7 +130,8 @@ static void store_gate(union gate_bytes *place, union gate_bytes gate)
 
 void set_native_entry(unsigned vector, uintptr_t entry)
 {
-	bool for_user = vector == VECTOR_BREAKPOINT || vector == 4;
+	bool for_user = vector == VECTOR_BREAKPOINT || vector == VECTOR_OVERFLOW ||
+			vector == VECTOR_SYSCALL_GATE;
 	union gate_bytes gate = { .gate = {
 		.offset_low = (uint16_t)entry,
 		.selector = SELECTOR_KERNEL_CODE,
@@ -160,6 +187,32 @@ static void reload_selectors(void)
 	__asm__ volatile("ltr %w0" : : "r"(SELECTOR_TASK) : "memory");
 }
 
+static uint64_t read_msr(uint32_t number)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(number));
+	return low | (uint64_t)high << 32;
+}
+
+static void write_msr(uint32_t number, uint64_t value)
+{
+	__asm__ volatile("wrmsr"
+			 : : "c"(number), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+			 : "memory");
+}
+
+/* AMD APM volume 2, 6.1.1. */
+static void enable_syscall(void)
+{
+	write_msr(MSR_STAR, (uint64_t)(SELECTOR_USER_CODE_32 | 3) << 48 |
+			    (uint64_t)SELECTOR_KERNEL_CODE << 32);
+	write_msr(MSR_LSTAR, (uintptr_t)native_syscall);
+	write_msr(MSR_SFMASK, TP_SYSCALL_FLAGS_MASK);
+	write_msr(MSR_KERNEL_GS_BASE, 0);
+	write_msr(MSR_EFER, read_msr(MSR_EFER) | EFER_SCE);
+}
+
 void load_descriptors(struct cpu *cpu)
 {
 	unsigned index = cpu->index;
@@ -168,6 +221,7 @@ void load_descriptors(struct cpu *cpu)
 	fill_descriptors(descriptors[index], &tasks[index]);
 	load_tables(descriptors[index]);
 	reload_selectors();
+	enable_syscall();
 }
 
 void set_native_entry_stack(uintptr_t top)

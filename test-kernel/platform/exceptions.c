@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Every vector of both worlds: a handler, or a report and the end. */
 #include "backend.h"
+#include "user.h"
 
 struct probe_recovery {
 	uint64_t faulting;
@@ -100,5 +101,12 @@ void handle_exception(struct tp_regs *regs)
 		return;
 	if (handler && handler(regs))
 		return;
-	report_and_exit(regs);
+	if (is_from_user(regs))
+		kill_process(regs, name_of(regs->vector));
+	else
+		report_and_exit(regs);
 }
+
+TP_DEFINE_STATIC_CALL_NULL(trace_entry, entry_hook);
+TP_DEFINE_STATIC_CALL_NULL(trace_exit, entry_hook);
+entry_hook *exit_hook;

@@ -5,6 +5,11 @@
 #include "ports.h"
 #include "pv_ops.h"
 
+extern const uint64_t kernel_top_table[];
+
+/* While the kernel runs it holds user mode's base: swapgs exchanges them. */
+enum { MSR_KERNEL_GS_BASE = 0xc0000102 };
+
 /* What eax holds for each protocol (entry_native.asm). */
 enum { PROTOCOL_PVH = 0x336ec578, PROTOCOL_MULTIBOOT2 = 0x36d76289 };
 
@@ -102,7 +107,7 @@ static void exit_native(int status)
 
 static uintptr_t own_native_entry(unsigned vector)
 {
-	return (uintptr_t)native_stubs + vector * STUB_SIZE;
+	return (uintptr_t)native_stubs + vector * NATIVE_STUB_SIZE;
 }
 
 static uintptr_t read_fault_address(void)
@@ -137,6 +142,26 @@ static void wait_native(void)
 	__asm__ volatile("sti; hlt" : : : "memory");
 }
 
+static void set_user_gs_base(uint64_t base)
+{
+	write_msr_native(MSR_KERNEL_GS_BASE, base);
+}
+
+static const uint64_t *native_top_table(void)
+{
+	return kernel_top_table;
+}
+
+static void leave_table(const uint64_t *table)
+{
+	(void)table;
+}
+
+static void leave_user_table(uint64_t frame)
+{
+	(void)frame;
+}
+
 const struct backend native_backend = {
 	.write_console = write_serial,
 	.exit = exit_native,
@@ -155,6 +180,14 @@ const struct backend native_backend = {
 	.frame_of = native_frame_of,
 	.set_page_entry = set_native_page_entry,
 	.flushes_one_tlb = true,
+	.kernel_selectors = { .code = 0x08, .stack = 0x10 },
+	.user_selectors = { .code = 0x2b, .stack = 0x23 },
+	.set_entry_stack = set_native_entry_stack,
+	.set_user_gs_base = set_user_gs_base,
+	.top_table = native_top_table,
+	.protect_table = leave_table,
+	.adopt_top_table = leave_table,
+	.set_user_table = leave_user_table,
 	.find_cpus = find_native_cpus,
 	.start_cpu = start_native_cpu,
 	.withdraw_cpu = withdraw_native_cpu,

@@ -12,6 +12,7 @@
 #define PAGE_SHIFT     12
 #define PAGE_PRESENT   (1ull << 0)
 #define PAGE_WRITABLE  (1ull << 1)
+#define PAGE_USER      (1ull << 2)
 #define PAGE_ACCESSED  (1ull << 5)
 #define PAGE_DIRTY     (1ull << 6)
 #define PAGE_NOEXECUTE (1ull << 63)

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include <textpatch/regs.h>
+#include <textpatch/static_call.h>
 
 #include "xen.h"
 
@@ -58,16 +59,19 @@ enum {
 	VECTOR_DEBUG = 1,
 	VECTOR_NMI = 2,
 	VECTOR_BREAKPOINT = 3,
+	VECTOR_OVERFLOW = 4,
 	VECTOR_INVALID_OPCODE = 6,
 	VECTOR_DOUBLE_FAULT = 8,
 	VECTOR_GENERAL_PROTECTION = 13,
 	VECTOR_PAGE_FAULT = 14,
+	VECTOR_MACHINE_CHECK = 18,
 	EXCEPTION_VECTORS = 32,
 	VECTOR_TIMER = 32,      /* native: what the PIC delivers as IRQ 0 */
 	VECTOR_CPU_TIMER = 48,  /* native: the local APIC's timer */
 	VECTOR_EVENT = 64,      /* native: the self IPI; Xen: the event callback */
 	VECTOR_FAILSAFE = 65,   /* Xen: the failsafe callback */
 	VECTOR_CALL = 80,       /* native: smp.h's IPI */
+	VECTOR_SYSCALL_GATE = 128, /* int 0x80 */
 	VECTOR_SPURIOUS = 255,
 	VECTORS = 256,
 };
@@ -93,6 +97,18 @@ void reset_exception_entry(unsigned vector);
 /* Whether #BP is entered on a stack of its own (IST), on all CPUs. False, and
  * nothing done, under Xen PV, which has no such stacks. At first it isn't. */
 bool use_breakpoint_stack(bool own);
+
+/*
+ * Hooks of the entry code (exceptions.asm), for tracing: called with interrupts masked on every way in but those of
+ * NMIs, and on every way out. They are where a kernel traces its interrupt flag and its locks.
+ */
+typedef void entry_hook(struct tp_regs *regs);
+/* Behind every entry. No target at first. */
+TP_DECLARE_STATIC_CALL(trace_entry, entry_hook);
+/* Before a return to where interrupts are unmasked. No target at first. */
+TP_DECLARE_STATIC_CALL(trace_exit, entry_hook);
+/* Before a return to user mode, unless NULL: through the pointer. */
+extern entry_hook *exit_hook;
 
 /* What the last page fault touched: CR2, or Xen's copy of it. */
 uintptr_t fault_address(void);

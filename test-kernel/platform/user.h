@@ -60,8 +60,9 @@ struct process {
 void make_process(struct process *process, const char *name, const void *entry, uint64_t argument);
 /* Gives the address space back. */
 void release_process(struct process *process);
-/* A label of .user_text, as the program sees it, and back. */
+/* A label of .user_text, as the program sees it, and back; NULL: nothing is there. */
 uint64_t user_address(const void *label);
+const void *user_label(uint64_t address);
 
 /* Runs them on this CPU, in turns as switch_process() is called, until all have
  * ended. Interrupts are unmasked in user mode and afterwards as they were. Not from an
@@ -82,7 +83,7 @@ void fork_process(struct tp_regs *regs, struct process *child, const char *name)
 void exit_process(struct tp_regs *regs, uint64_t result);
 /* The same, and says in one line who is killed where, and why: `reason`. */
 void kill_process(struct tp_regs *regs, const char *reason);
-/* Of the current one, at once. A system call may. */
+/* Of the current one, at once; canonical. A system call may. */
 void set_process_gs_base(uint64_t base);
 
 /* By syscall and by int 0x80, interrupts masked. Result in regs->rax. Without one, programs that

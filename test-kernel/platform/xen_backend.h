@@ -14,8 +14,16 @@ void set_xen_page_entry(uintptr_t address, uint64_t entry);
 /* The page in which Xen sets the bits of pending events. */
 extern struct shared_info *const shared_info;
 
-/* The machine frame of the page tables' top. */
+/* The page tables' top, and its machine frame. */
+const uint64_t *xen_top_table(void);
 uint64_t xen_top_table_frame(void);
+
+/* User mode (xen_user.c). */
+void set_xen_entry_stack(uintptr_t top);
+void set_xen_user_gs_base(uint64_t base);
+void protect_xen_table(const uint64_t *table);
+void adopt_xen_top_table(const uint64_t *table);
+void set_xen_user_table(uint64_t frame);
 
 /* Before the virtual CPU runs, or on it. */
 void register_vcpu_info(struct cpu *cpu);

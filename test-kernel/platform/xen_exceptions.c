@@ -3,17 +3,22 @@
 #include "xen_backend.h"
 #include "page.h"
 
-extern const uint8_t xen_event_callback[], xen_failsafe_callback[], xen_nmi_callback[];
+extern const uint8_t xen_event_callback[], xen_failsafe_callback[], xen_nmi_callback[],
+		     xen_syscall_callback[], xen_syscall_gate[];
 
 /* As an interrupt gate would: upcalls masked inside (xen/arch-x86/xen.h,
  * struct trap_info). */
 enum { TRAP_MASKS_EVENTS = 4 };
 
+/* exceptions.asm: how user mode's frames look in this world. */
+extern uint64_t user_code_selector, user_data_selector;
+
 static uintptr_t entries[EXCEPTION_VECTORS];
 
 static struct trap_info describe_trap(unsigned vector, uintptr_t entry)
 {
-	bool for_user = vector == VECTOR_BREAKPOINT || vector == 4;
+	bool for_user = vector == VECTOR_BREAKPOINT || vector == VECTOR_OVERFLOW ||
+			vector == VECTOR_SYSCALL_GATE;
 
 	return (struct trap_info){
 		.vector = (uint8_t)vector,
@@ -24,14 +29,19 @@ static struct trap_info describe_trap(unsigned vector, uintptr_t entry)
 }
 
 /* Xen adds the entries to those it has, up to one whose address is 0. */
-static void load_entry(unsigned vector)
+static void load_trap(unsigned vector, uintptr_t entry)
 {
 	struct trap_info traps[2] = {
-		describe_trap(vector, entries[vector]), { .address = 0 },
+		describe_trap(vector, entry), { .address = 0 },
 	};
 
 	if (hypercall1(__HYPERVISOR_set_trap_table, (unsigned long)traps) != 0)
 		panic("set_trap_table: vector %u", vector);
+}
+
+static void load_entry(unsigned vector)
+{
+	load_trap(vector, entries[vector]);
 }
 
 static void load_called_entry(void *vector)
@@ -58,7 +68,7 @@ bool use_xen_breakpoint_stack(bool own)
 
 uintptr_t own_xen_entry(unsigned vector)
 {
-	return (uintptr_t)xen_stubs + vector * STUB_SIZE;
+	return (uintptr_t)xen_stubs + vector * XEN_STUB_SIZE;
 }
 
 uintptr_t xen_fault_address(void)
@@ -95,6 +105,8 @@ void load_xen_exceptions(void)
 {
 	for (unsigned vector = 0; vector < EXCEPTION_VECTORS; vector++)
 		load_entry(vector);
+	load_trap(VECTOR_SYSCALL_GATE, (uintptr_t)xen_syscall_gate);
+	register_callback(CALLBACKTYPE_syscall, xen_syscall_callback);
 	register_callback(CALLBACKTYPE_event, xen_event_callback);
 	register_callback(CALLBACKTYPE_failsafe, xen_failsafe_callback);
 	register_callback(CALLBACKTYPE_nmi, xen_nmi_callback);
@@ -104,5 +116,7 @@ void set_up_xen_exceptions(void)
 {
 	for (unsigned vector = 0; vector < EXCEPTION_VECTORS; vector++)
 		entries[vector] = own_xen_entry(vector);
+	user_code_selector = FLAT_USER_CS64;
+	user_data_selector = FLAT_USER_SS64;
 	load_xen_exceptions();
 }

@@ -9,11 +9,16 @@ struct shared_info *const shared_info = (struct shared_info *)shared_info_page;
 /* Machine frames by pseudo-physical frame. */
 static const unsigned long *machine_frames;
 
-static uint64_t top_table_frame;
+static const uint64_t *top_table;
+
+const uint64_t *xen_top_table(void)
+{
+	return top_table;
+}
 
 uint64_t xen_top_table_frame(void)
 {
-	return top_table_frame;
+	return xen_frame_of((uintptr_t)top_table);
 }
 
 uint64_t xen_frame_of(uintptr_t address)
@@ -33,7 +38,7 @@ void set_xen_page_entry(uintptr_t address, uint64_t entry)
 void set_up_xen_paging(const struct start_info *information)
 {
 	machine_frames = (const unsigned long *)information->mfn_list;
-	top_table_frame = xen_frame_of(information->pt_base);
+	top_table = (const uint64_t *)information->pt_base;
 	set_xen_page_entry((uintptr_t)shared_info_page,
 			   information->shared_info | PAGE_PRESENT | PAGE_WRITABLE |
 			   PAGE_ACCESSED | PAGE_DIRTY | PAGE_NOEXECUTE);

@@ -8,7 +8,7 @@ extern live_own_ops
 global live_traced_ops:data hidden
 global live_traced_calls:data hidden
 
-OPS equ 18
+OPS equ 19
 
 section .bss
 align 8

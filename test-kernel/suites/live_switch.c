@@ -16,7 +16,7 @@
 #include "support.h"
 
 enum { OPS = sizeof(struct tp_ops) / sizeof(uintptr_t) };
-_Static_assert(OPS == 18, "live_switch.asm");
+_Static_assert(OPS == 19, "live_switch.asm");
 
 extern const uintptr_t live_traced_ops[OPS];
 extern volatile uint64_t live_traced_calls;

@@ -44,7 +44,8 @@ static const struct row op_calls_table[] = {
 static const struct row op_jumps_table[] = {
     {0, TP_FORM_TRAP, "2:ud2; R:int3", 0},
     {WORK, TP_FORM_DIRECT, "W:jmp work", 0},
-    {INLINED(SYSRET), TP_FORM_INLINE, "3:swapgs; 3:sysret; *", 0},
+    {INLINED(SYSRET), TP_FORM_INLINE, "5:mov rsp, [rsp+0x18]; 3:swapgs; 3:sysret; *", 11},
+    {INLINED(SYSRET), TP_FORM_DIRECT, "W:jmp sysret_", 0},
     {INLINED(CLI), TP_FORM_DIRECT, "W:jmp cli_", 0}, /* it falls through, where a jump would return */
     {INLINED(SAVE), TP_FORM_DIRECT, "W:jmp save_", 0},
 };
