@@ -153,6 +153,8 @@ void give_space(unsigned space)
 {
 	unsigned long flags = take_lock();
 
+	if (!taken[space])
+		panic("space %u is given back twice", space);
 	taken[space] = false;
 	give_lock(flags);
 }
