@@ -201,12 +201,13 @@ void kernel_main(const char *command_line) {
     keep_sites();
     show_status("to the traced backend", switch_table(TRACED_BACKEND));
     print_sites(1);
+    unsigned changing = count_changed_sites();
     show_audit();
     show_status("and back", switch_table(PLAIN_BACKEND));
     show_hash("text, as it was", patched);
 
     print_label("to come");
-    print_format("%u switches of %u slots and %u sites each\n", switches, OPS, keep_sites());
+    print_format("%u switches of %u slots and %u sites each\n", switches, OPS, changing);
     start_load(command_line_has("crowd"));
     switch_by(&ways[0], by_classes);
     switch_by(&ways[1], switches - by_classes);

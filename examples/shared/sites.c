@@ -38,6 +38,20 @@ unsigned keep_sites(void) {
     return kept_count;
 }
 
+static bool has_changed(const struct kept_site *site) {
+    for (unsigned i = 0; i < site->length; i++)
+        if (((const volatile uint8_t *)site->address)[i] != site->before[i])
+            return true;
+    return false;
+}
+
+unsigned count_changed_sites(void) {
+    unsigned count = 0;
+    for (unsigned i = 0; i < kept_count; i++)
+        count += has_changed(&kept[i]);
+    return count;
+}
+
 const char *name_slot(const void *cell) {
     for (unsigned i = 0; i < kept_count; i++)
         if (kept[i].cell == cell)

@@ -9,6 +9,9 @@
 /* Copies every site's bytes as they are now, in place of an earlier copy; returns how many sites there are. */
 unsigned keep_sites(void);
 
+/* How many of those hold other bytes by now. */
+unsigned count_changed_sites(void);
+
 /* The name of the slot at an address; NULL if it isn't one. */
 const char *name_slot(const void *cell);
 
