@@ -2,7 +2,7 @@
 /*
  * user: programs in user mode, each case with the text pristine and then applied.
  *
- *   a program ends with its result, and the kernel goes on with its stack, page tables and interrupt mask as they were
+ *   a program ends with its result, and the kernel's stack, page tables and interrupt mask are as they were
  *   the argument, data and the stack are there, and zero once more for the next one
  *   address spaces: the same addresses are other pages, and have the rights that they should, also for the kernel
  *   two in turns by a system call, and by the timer: registers and data are each one's own
@@ -88,8 +88,9 @@ static void run(struct process *first, struct process *second) {
     run_processes((struct process *const[]){first, second}, second ? 2 : 1);
 }
 
-static bool has_exited(const struct process *process, uint64_t result) {
-    return EXPECT_EQUAL(process->state, PROCESS_EXITED) & EXPECT_EQUAL(process->result, result);
+static void has_exited(const struct process *process, uint64_t result) {
+    EXPECT_EQUAL(process->state, PROCESS_EXITED);
+    EXPECT_EQUAL(process->result, result);
 }
 
 /* ---- One program ---- */
@@ -253,8 +254,9 @@ static void answer_calls(void) {
 }
 
 static bool is_killed(const struct process *process, uint64_t vector, uint64_t error_code) {
-    return EXPECT_EQUAL(process->state, PROCESS_KILLED) & EXPECT_EQUAL(process->result, vector) &
-           EXPECT_EQUAL(process->regs.vector, vector) & EXPECT_EQUAL(process->regs.error_code, error_code);
+    bool state = EXPECT_EQUAL(process->state, PROCESS_KILLED), result = EXPECT_EQUAL(process->result, vector);
+    bool reason = EXPECT_EQUAL(process->regs.vector, vector);
+    return EXPECT_EQUAL(process->regs.error_code, error_code) && state && result && reason;
 }
 
 static void leave_calls_unanswered(void) {

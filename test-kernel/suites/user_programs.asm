@@ -29,8 +29,8 @@ KERNEL equ 0xffffffff80100000
 %define GS_BASE rbp + 48
 %define GS_VALUE rbp + 56
 
-; Does something with each register that holds a number made of the seed, and with the number's difference to it. Calls
-; take rax, rcx and r11 for themselves, and two arguments; interrupts take nothing.
+; Does something with each register that holds a number made of the seed, and with the number's difference to it.
+; Calls take rax, rcx and r11 for themselves, and two arguments; interrupts take nothing.
 %macro each_kept 1
     %1 rbx, 0x1111
     %1 rdx, 0x22220000
