@@ -59,6 +59,7 @@ static const struct pattern {
     {"mov ~cr3,~rax", 3, 3, {0x0f, 0x20, 0xd8}, ABSENT, ABSENT},
     {"mov ~rdi,~cr3", 3, 3, {0x0f, 0x22, 0xdf}, ABSENT, ABSENT},
     {"mov ~rdi,~rax", 3, 3, {0x48, 0x89, 0xf8}, ABSENT, ABSENT},
+    {"mov 0x18(~rsp),~rsp", 5, 5, {0x48, 0x8b, 0x64, 0x24, 0x18}, ABSENT, ABSENT},
     {"movb $,(~rdi)", 3, 2, {0xc6, 0x07}, ABSENT, 2},
     {"shl $,~eax", 3, 2, {0xc1, 0xe0}, ABSENT, 2},
     {"mov 0x18(~rsp),~rsp", 5, 5, {0x48, 0x8b, 0x64, 0x24, 0x18}, ABSENT, ABSENT},

@@ -3,6 +3,8 @@
 
 #include <textpatch/ops.h>
 
+#include "counting.h"
+
 #define NAMED(function)                                                                                      \
     { (uintptr_t)(function), #function }
 
@@ -26,5 +28,6 @@ const char *name_function(uintptr_t address) {
     for (unsigned i = 0; i < sizeof functions / sizeof *functions; i++)
         if (functions[i].address == address)
             return functions[i].name;
-    return name_own_function(address);
+    const char *name = name_counting_function(address);
+    return name ? name : name_own_function(address);
 }

@@ -75,7 +75,7 @@ void print_form(const char *when, uintptr_t address, const uint8_t *bytes, unsig
     for (unsigned done = 0; done < length;) {
         unsigned step = disassemble(bytes + done, length - done, address + done, text, sizeof text);
         write_hex(hex, bytes + done, step);
-        if (done == 0 && !is_new)
+        if (done == 0 && when[0] == 'w')
             print_format("    %016lx", address);
         else
             print_format("    %16s", "");

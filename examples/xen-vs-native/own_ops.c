@@ -24,40 +24,6 @@ void choose_ops(void) {
     own_ops.weigh = world == WORLD_XEN_PV ? xen_pv_weigh : native_weigh;
 }
 
-/* Both tables as what they are to the counting functions in sites.S: slots. */
-typedef uintptr_t __attribute__((may_alias)) slot;
-enum { PV_SLOTS = sizeof pv_ops / sizeof(slot), SLOTS = PV_SLOTS + 1, COUNTING_FUNCTION_BYTES = 16 };
-_Static_assert(SLOTS == 20, "sites.S has as many counting functions");
-
-extern const uint8_t counting_functions[] __attribute__((visibility("hidden")));
-unsigned long counted_calls[SLOTS] __attribute__((visibility("hidden")));
-uintptr_t counted_targets[SLOTS] __attribute__((visibility("hidden")));
-
-static slot *find_slot(unsigned number) {
-    return number < PV_SLOTS ? (slot *)&pv_ops + number : (slot *)&own_ops;
-}
-
-void count_table_calls(void) {
-    for (unsigned i = 0; i < SLOTS; i++) {
-        slot *cell = find_slot(i);
-        counted_targets[i] = *cell;
-        counted_calls[i] = 0;
-        *cell = (uintptr_t)&counting_functions[COUNTING_FUNCTION_BYTES * i];
-    }
-}
-
-void stop_counting(void) {
-    for (unsigned i = 0; i < SLOTS; i++)
-        *find_slot(i) = counted_targets[i];
-}
-
-unsigned long table_calls(const void *cell) {
-    for (unsigned i = 0; i < SLOTS; i++)
-        if (find_slot(i) == cell)
-            return counted_calls[i];
-    panic("there is no slot at %p", cell);
-}
-
 const char *name_own_function(uintptr_t address) {
     if (address == (uintptr_t)native_weigh)
         return "native_weigh";

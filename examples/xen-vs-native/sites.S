@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What C can't say: ops that are jumped to, a site at a known address, and functions without a frame. */
+/* What C can't say: ops that are jumped to, and a site at a known address. */
 #include <textpatch/gas.h>
 #include <textpatch/ops.h>
 
@@ -24,18 +24,3 @@ return_by_iret:
     TP_OP_CALL TP_WIDTH_SWAPGS, pv_ops+TP_OPS_SWAPGS
     TP_OP_JMP TP_WIDTH_IRET, pv_ops+TP_OPS_IRET
     int3
-
-/* One for each slot, in their order: counts, and goes to what the slot held. Changes nothing but the flags. */
-.globl counting_functions
-.hidden counting_functions
-.hidden counted_calls
-.hidden counted_targets
-.balign 16, 0xcc
-counting_functions:
-.set number, 0
-.rept 20
-    incq counted_calls+8*number(%rip)
-    jmp *counted_targets+8*number(%rip)
-    .balign 16, 0xcc
-    .set number, number+1
-.endr

@@ -3,6 +3,7 @@
 
 #include <textpatch/engine.h>
 
+#include "counting.h"
 #include "own_ops.h"
 #include "platform.h"
 #include "show.h"
@@ -194,7 +195,7 @@ static void time_op(const struct op *op, struct tally *tally) {
 }
 
 void run_workload(bool patched) {
-    count_table_calls();
+    count_table_calls(&own_ops.weigh);
     for (unsigned i = 0; i < OPS; i++)
         count_op(&ops[i], &tallies[i][patched]);
     stop_counting();

@@ -19,7 +19,6 @@ struct backend {
 	void (*set_exception_entry)(unsigned vector, uintptr_t entry);
 	uintptr_t (*own_exception_entry)(unsigned vector);
 	bool (*use_breakpoint_stack)(bool own);
-	uintptr_t (*fault_address)(void);
 
 	void (*mask_interrupts)(void);
 	void (*unmask_interrupts)(void);

@@ -110,14 +110,6 @@ static uintptr_t own_native_entry(unsigned vector)
 	return (uintptr_t)native_stubs + vector * NATIVE_STUB_SIZE;
 }
 
-static uintptr_t read_fault_address(void)
-{
-	uintptr_t address;
-
-	__asm__ volatile("mov %%cr2, %0" : "=r"(address) : : "memory");
-	return address;
-}
-
 static void mask_native(void)
 {
 	__asm__ volatile("cli" : : : "memory");
@@ -168,7 +160,6 @@ const struct backend native_backend = {
 	.set_exception_entry = set_native_entry,
 	.own_exception_entry = own_native_entry,
 	.use_breakpoint_stack = use_native_breakpoint_stack,
-	.fault_address = read_fault_address,
 	.mask_interrupts = mask_native,
 	.unmask_interrupts = unmask_native,
 	.interrupts_are_masked = native_is_masked,

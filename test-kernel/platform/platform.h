@@ -110,7 +110,7 @@ TP_DECLARE_STATIC_CALL(trace_exit, entry_hook);
 /* Before a return to user mode, unless NULL: through the pointer. */
 extern entry_hook *exit_hook;
 
-/* What the last page fault touched: CR2, or Xen's copy of it. */
+/* What the last page fault touched, as the op read_cr2 says. */
 uintptr_t fault_address(void);
 
 /* The platform's own, plain forms, for tests to hold others against. */

@@ -61,6 +61,11 @@ PV_OP void wbinvd(void) {
     TP_WIDE_CALLEE_SAVE_CALL_VOID(TP_WIDTH_WBINVD, pv_ops.cpu.wbinvd);
 }
 
+/* User mode's; its base becomes what the descriptor says. */
+PV_OP void load_gs(unsigned selector) {
+    TP_WIDE_CALLEE_SAVE_CALL_VOID(TP_WIDTH_LOAD_GS, pv_ops.cpu.load_gs, selector);
+}
+
 PV_OP unsigned long read_cr2(void) {
     return TP_WIDE_CALLEE_SAVE_CALL(TP_WIDTH_READ_CR2, pv_ops.mmu.read_cr2);
 }

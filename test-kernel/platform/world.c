@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* What suites call, handed to the world they run in. */
 #include "backend.h"
+#include "one_copy.h"
 #include "ports.h"
+#include "pv_ops.h"
 
 enum { PORT_EXIT = 0xf4 };
 enum { EXIT_SUCCESS_VALUE = 0x10, EXIT_FAILURE_VALUE = 0x01 };
@@ -52,9 +54,9 @@ bool use_breakpoint_stack(bool own)
 	return backend->use_breakpoint_stack(own);
 }
 
-uintptr_t fault_address(void)
+ONE_COPY uintptr_t fault_address(void)
 {
-	return backend->fault_address();
+	return read_cr2();
 }
 
 void mask_interrupts(void)

@@ -34,7 +34,6 @@ const struct backend xen_backend = {
 	.set_exception_entry = set_xen_entry,
 	.own_exception_entry = own_xen_entry,
 	.use_breakpoint_stack = use_xen_breakpoint_stack,
-	.fault_address = xen_fault_address,
 	.mask_interrupts = mask_xen,
 	.unmask_interrupts = unmask_xen,
 	.interrupts_are_masked = xen_is_masked,

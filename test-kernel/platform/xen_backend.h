@@ -33,7 +33,6 @@ void load_xen_exceptions(void);
 bool use_xen_breakpoint_stack(bool own);
 void set_xen_entry(unsigned vector, uintptr_t entry);
 uintptr_t own_xen_entry(unsigned vector);
-uintptr_t xen_fault_address(void);
 
 void set_up_xen_events(void);
 /* The virtual CPU's own timer, event and call ports. */

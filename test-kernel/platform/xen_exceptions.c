@@ -71,11 +71,6 @@ uintptr_t own_xen_entry(unsigned vector)
 	return (uintptr_t)xen_stubs + vector * XEN_STUB_SIZE;
 }
 
-uintptr_t xen_fault_address(void)
-{
-	return this_cpu()->vcpu_info.arch.cr2;
-}
-
 static void register_callback(uint16_t type, const uint8_t *entry)
 {
 	struct callback_register callback = {
