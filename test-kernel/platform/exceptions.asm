@@ -8,19 +8,15 @@
 global exception_common
 global syscall_common
 global return_from_exception
-global user_code_selector
-global user_data_selector
 
 extern pv_ops
 extern handle_exception
 extern handle_syscall
 extern exit_hook
+extern user_code_selector
+extern user_data_selector
 
 RFLAGS_IF equ 1 << 9
-
-section .data align=8
-user_code_selector: dq 0x2b
-user_data_selector: dq 0x23
 
 section .text
 

@@ -20,8 +20,13 @@ struct cpu cpus[MAXIMUM_CPUS] = {
 	},
 };
 
+/* For the entries of system calls (entry.inc), which have none before the first program. */
+uint64_t user_code_selector, user_data_selector;
+
 void enter_kernel_main(void)
 {
+	user_code_selector = backend->user_selectors.code;
+	user_data_selector = backend->user_selectors.stack;
 	set_up_smp();
 	kernel_main(kept_command_line());
 	panic("kernel_main returned");

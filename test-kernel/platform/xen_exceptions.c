@@ -10,9 +10,6 @@ extern const uint8_t xen_event_callback[], xen_failsafe_callback[], xen_nmi_call
  * struct trap_info). */
 enum { TRAP_MASKS_EVENTS = 4 };
 
-/* exceptions.asm: how user mode's frames look in this world. */
-extern uint64_t user_code_selector, user_data_selector;
-
 static uintptr_t entries[EXCEPTION_VECTORS];
 
 static struct trap_info describe_trap(unsigned vector, uintptr_t entry)
@@ -111,7 +108,5 @@ void set_up_xen_exceptions(void)
 {
 	for (unsigned vector = 0; vector < EXCEPTION_VECTORS; vector++)
 		entries[vector] = own_xen_entry(vector);
-	user_code_selector = FLAT_USER_CS64;
-	user_data_selector = FLAT_USER_SS64;
 	load_xen_exceptions();
 }
