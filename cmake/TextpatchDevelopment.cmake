@@ -20,7 +20,7 @@ include(TextpatchKernel)
 include(TextpatchHost)
 include(TextpatchTest)
 
-foreach(directory IN ITEMS test-kernel examples bench)
+foreach(directory IN ITEMS tools test-kernel examples bench)
     if(EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${directory}/CMakeLists.txt")
         add_subdirectory(${directory})
     endif()
