@@ -14,7 +14,8 @@
 
 section .note.GNU-stack noalloc noexec nowrite progbits
 
-global tp_breakpoint_entry:function hidden (tp_breakpoint_entry.end - tp_breakpoint_entry)
+global tp_breakpoint_entry:function hidden (tp_breakpoint_entry_end - tp_breakpoint_entry)
+global tp_breakpoint_iret:function hidden
 global tp_breakpoint_entry_copied:function hidden (tp_breakpoint_entry_copied.end - tp_breakpoint_entry_copied)
 
 extern tp_breakpoint_dispatch
@@ -57,7 +58,8 @@ default rel
 ;                                                 -64  error_code, vector, rax … r15
 ;                                                 -192 r15: rdi, and rsp at the call, which is even by 16
 ;
-; On an IST stack, and from user mode, the gap is of no use and does no harm.
+; On an IST stack, and from user mode, the gap is of no use and does no harm. An iret to user mode that fails is mended by
+; the kernel's entry for its fault: TP_ENTER (textpatch/entry.inc) knows tp_breakpoint_iret.
 ;   f3 0f 1e fa 48 83 ec 10 50 48 8b 44 24 18 48 89 44 24 08 …
 align 16, int3
 tp_breakpoint_entry:
@@ -68,10 +70,12 @@ tp_breakpoint_entry:
     swap_gs_of_user
     mov rdi, rsp
     call tp_breakpoint_dispatch
+return:
     swap_gs_of_user
     TP_POP_REGS
+tp_breakpoint_iret:
     iretq
-.end:
+tp_breakpoint_entry_end:
 
 ; tp_breakpoint_entry_copied: a copied frame.
 ;
@@ -100,7 +104,5 @@ tp_breakpoint_entry_copied:
     mov rsi, rsp
     call tp_breakpoint_dispatch_copied
     mov rsp, rax
-    swap_gs_of_user
-    TP_POP_REGS
-    iretq
+    jmp return
 .end:

@@ -39,7 +39,7 @@ static uint64_t descriptors[8] = {
     0,
     0x00af9b000000ffff, /* kernel code */
     0x00cf93000000ffff, /* kernel data */
-    0x00cffb000000ffff, /* user code, 32 bits: sysret's order wants it here */
+    0, /* no 32-bit user code, whose syscall would come by CSTAR; sysret's order wants the slot */
     0x00cff3000000ffff, /* user data */
     0x00affb000000ffff, /* user code */
 };
@@ -99,9 +99,9 @@ static void load_tables(void) {
     __asm__ volatile("movl %0, %%fs; movl %0, %%gs" : : "r"(0));
 }
 
-/* sysret loads cs and ss from the upper half of STAR: 0x18 + 16 and + 8, with 3 (AMD APM vol. 2 section 6.1.1). */
+/* sysret loads cs and ss from the upper half of STAR, 16 and 8 above it (AMD APM vol. 2 section 6.1.1). */
 static void allow_syscall(void) {
-    write_msr(STAR, 0x18ull << 48 | (uint64_t)SELECTOR_KERNEL_CODE << 32);
+    write_msr(STAR, 0x1bull << 48 | (uint64_t)SELECTOR_KERNEL_CODE << 32);
     write_msr(LSTAR, (uintptr_t)syscall_entry);
     write_msr(SFMASK, TP_SYSCALL_FLAGS_MASK);
     write_msr(EFER, read_msr(EFER) | 1);

@@ -12,7 +12,7 @@
  *   *top = (struct tp_ist_top){.gs_base = (uintptr_t)this_cpu};
  *   tss.ist[NMI - 1] = (uintptr_t)top;                   // the CPU's frame goes right below
  *   …
- *   write_msr(MSR_STAR, 0x18ull << 48 | 0x08ull << 32);   // user 0x2b and 0x23, kernel 0x08 and 0x10
+ *   write_msr(MSR_STAR, 0x1bull << 48 | 0x08ull << 32);   // user 0x2b and 0x23, kernel 0x08 and 0x10
  *   write_msr(MSR_LSTAR, (uintptr_t)system_call);
  *   write_msr(MSR_SFMASK, TP_SYSCALL_FLAGS_MASK);
  *
@@ -28,7 +28,7 @@
 
 struct tp_ist_top {
     uint64_t gs_base;   /* written by the kernel, once */
-    uint64_t nmi_state; /* 0; TP_NMI_ENTRY's own from then on */
+    uint64_t nmi_state; /* 0; TP_NMI_ENTRY's own from then on, but for a handler that never returns: it stores 0 */
 };
 
 TP_STATIC_ASSERT(sizeof(struct tp_ist_top) == 16, "TP_IST_ROOM in textpatch/entry.inc; an IST entry is a multiple of 16");

@@ -34,7 +34,7 @@
  *
  * The ABI of the ops
  *   All are callee-save: they change rax and the flags, nothing else. `iret` and `usergs_sysret64` are jumped to
- *   (TP_OP_JMP in NASM and .S files) and don't return:
+ *   (TP_OP_JMP in NASM and .S files) and don't return; they find the registers of what they go to, and change none:
  *     iret              rsp at rip, cs, rflags, rsp, ss, as for the instruction; under Xen PV the low bits of cs
  *                       are 0 to return to the kernel and 3 to user mode, as in the frames that Xen makes
  *     usergs_sysret64   rsp at rip, cs, rflags, rsp, ss, on the kernel's stack; rcx: rip, r11: rflags, as `sysret` wants
@@ -48,8 +48,9 @@
  * Edge cases
  *   - usergs_sysret64 leaves the kernel's stack inside its inline form: nothing but NMIs may arrive there, and those on a
  *     stack of their own (IST), as textpatch/entry.inc has it.
- *   - load_gs faults inside if the CPU refuses the selector: TP_ENTER (textpatch/entry.inc) mends that. Entry code of
- *     another make sends a fault at tp_native_load_gs_at to tp_native_load_gs_failed, with the kernel's GS active.
+ *   - An iret of one's own ends by a jump to tp_native_iret: if that instruction faults, TP_ENTER (textpatch/entry.inc)
+ *     knows it by its address.
+ *   - load_gs faults inside if the CPU refuses the selector: TP_ENTER mends that, too. Entry code of another make sends a fault at tp_native_load_gs_at to tp_native_load_gs_failed, with the kernel's GS active.
  *   - save_fl shows nothing but the interrupt flag under Xen PV; restore_fl looks at nothing else.
  *   - Under Xen PV, write_cr3 takes the machine frame of the L4 table in CR3's form, sets the kernel's table only,
  *     and ends in ud2 if Xen refuses. read_cr3 is the native instruction, which Xen emulates and answers in the

@@ -11,7 +11,7 @@
 enum {
 	SELECTOR_KERNEL_CODE = 0x08,
 	SELECTOR_KERNEL_DATA = 0x10,
-	SELECTOR_USER_CODE_32 = 0x18,
+	SELECTOR_SYSRET = 0x1b,    /* sysret: code 16 above, stack 8 above */
 	SELECTOR_TASK = 0x30,
 	DESCRIPTORS = 8,
 	INTERRUPT_GATE = 0x8e,
@@ -94,7 +94,7 @@ static void fill_descriptors(uint64_t *table, const struct task_state *task)
 
 	table[1] = 0x00af9b000000ffff;   /* kernel code, 64-bit */
 	table[2] = 0x00cf93000000ffff;   /* kernel data */
-	table[3] = 0x00cffb000000ffff;   /* user code, 32-bit */
+	table[3] = 0;                    /* no 32-bit user code: its syscall comes by CSTAR */
 	table[4] = 0x00cff3000000ffff;   /* user data */
 	table[5] = 0x00affb000000ffff;   /* user code, 64-bit */
 	table[6] = (sizeof(*task) - 1) | (base & 0xffffff) << 16 |
@@ -205,7 +205,7 @@ static void write_msr(uint32_t number, uint64_t value)
 /* AMD APM volume 2, 6.1.1. */
 static void enable_syscall(void)
 {
-	write_msr(MSR_STAR, (uint64_t)(SELECTOR_USER_CODE_32 | 3) << 48 |
+	write_msr(MSR_STAR, (uint64_t)SELECTOR_SYSRET << 48 |
 			    (uint64_t)SELECTOR_KERNEL_CODE << 32);
 	write_msr(MSR_LSTAR, (uintptr_t)native_syscall);
 	write_msr(MSR_SFMASK, TP_SYSCALL_FLAGS_MASK);
@@ -227,4 +227,14 @@ void load_descriptors(struct cpu *cpu)
 void set_native_entry_stack(uintptr_t top)
 {
 	tasks[this_cpu()->index].rsp[0] = top;
+}
+
+uintptr_t set_native_nmi_stack(uintptr_t top)
+{
+	struct task_state *task = &tasks[this_cpu()->index];
+	uintptr_t before = task->stacks[NMI_STACK - 1];
+
+	task->stacks[NMI_STACK - 1] = top;
+	__asm__ volatile("" : : : "memory");    /* before an NMI that is sent next */
+	return before;
 }

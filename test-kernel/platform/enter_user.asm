@@ -24,7 +24,7 @@ enter_user:
     push r13
     push r14
     push r15
-    mov [gs:CPU_KERNEL_STACK], rsp
+    mov [gs:CPU_RUNNER_STACK], rsp
     mov rbx, rdi
     and rsp, -16                  ; syscall's entry takes it as it is
     mov rdi, rsp

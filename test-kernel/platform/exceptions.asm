@@ -39,9 +39,10 @@ TP_DEFINE_RETURN
 %%masked:
     test byte [rsp + TP_REGS_CS], 3
     jz %%done
-    cmp qword [exit_hook], 0
-    je %%done
-    TP_CALL_HOOK [exit_hook]
+    mov rax, [exit_hook]          ; once: another CPU may be taking it away
+    test rax, rax
+    jz %%done
+    TP_CALL_HOOK rax
 %%done:
 %endmacro
 

@@ -97,7 +97,7 @@ void handle_exception(struct tp_regs *regs)
 {
 	exception_handler handler = handlers[regs->vector];
 
-	if (recover_probe(regs))
+	if (!is_from_user(regs) && recover_probe(regs))
 		return;
 	if (handler && handler(regs))
 		return;

@@ -30,6 +30,8 @@ void set_native_entry(unsigned vector, uintptr_t entry);
 bool use_native_breakpoint_stack(bool own);
 /* The stack on which this CPU comes from user mode, but for syscall. */
 void set_native_entry_stack(uintptr_t top);
+/* On which this CPU's NMIs begin, below a struct tp_ist_top; returns the one before. */
+uintptr_t set_native_nmi_stack(uintptr_t top);
 
 void set_up_native_paging(void);
 uint64_t native_frame_of(uintptr_t address);

@@ -99,11 +99,14 @@ void reset_exception_entry(unsigned vector);
 bool use_breakpoint_stack(bool own);
 
 /*
- * Hooks of the entry code (exceptions.asm), for tracing: called with interrupts masked on every way in but those of
- * NMIs, and on every way out. They are where a kernel traces its interrupt flag and its locks.
+ * Hooks of the entry code (exceptions.asm), for tracing: a kernel's interrupt flag, its
+ * locks. Called with interrupts masked, for everything that comes from user mode, NMIs
+ * too, and for all exceptions and interrupts of the kernel but NMIs and those with a
+ * stack of their own. In system calls below FIRST_COMPLETE_SYSCALL the frame's rbx, rbp and r12
+ * to r15 are not filled.
  */
 typedef void entry_hook(struct tp_regs *regs);
-/* Behind every entry. No target at first. */
+/* Behind every such entry. No target at first. */
 TP_DECLARE_STATIC_CALL(trace_entry, entry_hook);
 /* Before a return to where interrupts are unmasked. No target at first. */
 TP_DECLARE_STATIC_CALL(trace_exit, entry_hook);
@@ -176,13 +179,13 @@ struct cpu {
 	uint64_t scratch;              /* the user's rsp while syscall's entry changes stacks */
 	uintptr_t stack_top;           /* of the stack for entries from user mode */
 	struct run *run;               /* user.c: what is run in user mode; NULL: nothing */
-	uintptr_t kernel_stack;        /* user.c: rsp of who runs it */
+	uintptr_t runner_stack;        /* user.c: rsp of who runs it */
 } __attribute__((aligned(256)));
 
 _Static_assert(offsetof(struct cpu, vcpu_info) == 64, "exported as tp_xen_vcpu_info");
 _Static_assert(offsetof(struct cpu, scratch) == 64 + 64, "platform.inc");
 _Static_assert(offsetof(struct cpu, stack_top) == 64 + 64 + 8, "platform.inc");
-_Static_assert(offsetof(struct cpu, kernel_stack) == 64 + 64 + 24, "platform.inc");
+_Static_assert(offsetof(struct cpu, runner_stack) == 64 + 64 + 24, "platform.inc");
 _Static_assert(sizeof(struct cpu) == 256, "must not cross a page");
 
 extern struct cpu cpus[MAXIMUM_CPUS];

@@ -123,7 +123,7 @@ static void resume_kernel(struct tp_regs *regs)
 		.rip = (uintptr_t)left_user,
 		.cs = backend->kernel_selectors.code,
 		.rflags = FLAGS_ALWAYS,
-		.rsp = this_cpu()->kernel_stack,
+		.rsp = this_cpu()->runner_stack,
 		.ss = backend->kernel_selectors.stack,
 	};
 
@@ -242,11 +242,22 @@ void exit_process(struct tp_regs *regs, uint64_t result)
 	end_process(regs, PROCESS_EXITED, result);
 }
 
+/* A frame that isn't complete can't become another's: the program goes on where it
+ * faults, and comes back with one that is. */
 void kill_process(struct tp_regs *regs, const char *reason)
 {
+	struct process *process = current_process();
+
+	if (!is_complete(regs)) {
+		process->doom = reason;
+		regs->rip = 0;
+		return;
+	}
 	require_run(regs);
+	if (process->doom)
+		reason = process->doom;
 	print_format("program %s killed on CPU %u: %s, rip %lx, rsp %lx, error code %lx\n",
-		     current_process()->name, this_cpu()->index, reason, regs->rip, regs->rsp,
+		     process->name, this_cpu()->index, reason, regs->rip, regs->rsp,
 		     regs->error_code);
 	end_process(regs, PROCESS_KILLED, regs->vector);
 }
@@ -257,16 +268,12 @@ void set_process_gs_base(uint64_t base)
 	backend->set_user_gs_base(base);
 }
 
-/* A frame that isn't complete can't be another's: the program goes on where it
- * faults, which makes one that is. */
 void handle_syscall(struct tp_regs *regs)
 {
 	if (answer)
 		answer(regs);
-	else if (is_complete(regs))
-		kill_process(regs, "nobody answers system calls");
 	else
-		regs->rip = 0;
+		kill_process(regs, "nobody answers system calls");
 }
 
 static bool answer_gate(struct tp_regs *regs)

@@ -50,6 +50,7 @@ struct process {
 	const char *name;
 	enum process_state state;
 	uint64_t result;
+	const char *doom;          /* why it is killed as soon as its frame is complete */
 	uint64_t gs_base;          /* loaded whenever it goes on; see set_process_gs_base() */
 	uint8_t *data;
 	unsigned space;            /* which address space */
@@ -81,7 +82,8 @@ void switch_process(struct tp_regs *regs);
 void fork_process(struct tp_regs *regs, struct process *child, const char *name);
 /* The next one goes on, or, if there is none, run_processes() returns. */
 void exit_process(struct tp_regs *regs, uint64_t result);
-/* The same, and says in one line who is killed where, and why: `reason`. */
+/* The same, and says in one line who is killed where, and why: `reason`. From any system
+ * call: where the frame isn't complete, the program dies at its next instruction. */
 void kill_process(struct tp_regs *regs, const char *reason);
 /* Of the current one, at once; canonical. A system call may. */
 void set_process_gs_base(uint64_t base);
