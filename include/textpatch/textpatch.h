@@ -16,7 +16,7 @@
  *   record.h       the record format
  *   regs.h         the registers of what an exception interrupted
  *   status.h       what a call can answer
- * Apart from it: ops.h (ready op tables, native and Xen PV), hidden.h (-fPIE), gas.h (.S files), textpatch.inc (NASM).
+ * Apart from it: ops.h (ready op tables, native and Xen PV), unwind.h (stack traces), hidden.h (-fPIE), gas.h (.S files), textpatch.inc (NASM).
  */
 #ifndef TEXTPATCH_TEXTPATCH_H
 #define TEXTPATCH_TEXTPATCH_H
