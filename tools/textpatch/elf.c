@@ -215,8 +215,14 @@ const uint8_t *bytes_at(const struct kernel *kernel, uint64_t address, uint64_t 
     return section->bytes + (address - section->address);
 }
 
+bool has_symbol_at(const struct kernel *kernel, uint64_t address) {
+    return function_at(kernel, address) || object_at(kernel, address);
+}
+
 const char *name_address(const struct kernel *kernel, uint64_t address) {
     const struct kernel_symbol *symbol = function_at(kernel, address);
+    if (!symbol)
+        symbol = object_at(kernel, address);
     if (!symbol)
         return format_text("0x%lx", (unsigned long)address);
     if (symbol->address == address)

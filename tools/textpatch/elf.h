@@ -133,6 +133,9 @@ const struct kernel_relocation *read_relocations(const struct kernel *kernel, co
 
 bool find_line(const struct kernel *kernel, uint64_t address, struct source_line *line);
 
+/* Whether name_address() knows more than the number: a function, or an object with a size, is there. */
+bool has_symbol_at(const struct kernel *kernel, uint64_t address);
+
 /* "name+0x12", "name", or the address alone; with describe_address() also " (file.c:34)" where that is known. */
 const char *name_address(const struct kernel *kernel, uint64_t address);
 const char *describe_address(const struct kernel *kernel, uint64_t address);

@@ -186,6 +186,25 @@ const struct kernel_symbol *function_at(const struct kernel *kernel, uint64_t ad
     return &kernel->functions[low - 1];
 }
 
+const struct kernel_symbol *object_at(const struct kernel *kernel, uint64_t address) {
+    enum { LOOK_BACK = 32 }; /* labels and smaller objects that may lie before it in the same one */
+    uint32_t low = 0, high = kernel->symbol_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (kernel->symbols[middle].address <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (uint32_t i = low; i > 0 && low - i < LOOK_BACK; i--) {
+        const struct kernel_symbol *symbol = &kernel->symbols[i - 1];
+        bool holds = symbol->address == address || address - symbol->address < symbol->size;
+        if (holds && symbol->section < kernel->section_count && symbol->address)
+            return symbol;
+    }
+    return NULL;
+}
+
 static int compare_relocations(const void *left, const void *right) {
     const struct kernel_relocation *a = left, *b = right;
     return a->address < b->address ? -1 : a->address > b->address;

@@ -6,12 +6,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 struct piece {
     struct piece *next;
     max_align_t bytes[];
 };
 
+struct reserved {
+    void *memory;
+    size_t size;
+};
+
+enum { RESERVED_MAX = 8 };
+
+static struct reserved reserved[RESERVED_MAX];
+static unsigned reserved_count;
 static struct piece *pieces;
 static const char *input_name;
 static void (*listen)(const char *);
@@ -62,6 +72,10 @@ void give_up(const char *format, ...) {
 }
 
 static void free_pieces(void) {
+    while (reserved_count) {
+        reserved_count--;
+        munmap(reserved[reserved_count].memory, reserved[reserved_count].size);
+    }
     while (pieces) {
         struct piece *next = pieces->next;
         free(pieces);
@@ -96,6 +110,16 @@ void *grow(const void *old, size_t old_count, size_t count, size_t size) {
     if (old_count)
         memcpy(bigger, old, old_count * size);
     return bigger;
+}
+
+void *reserve(uint64_t size) {
+    void *memory = MAP_FAILED;
+    if (size && reserved_count < RESERVED_MAX)
+        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        give_up("no memory for an image of 0x%lx bytes", (unsigned long)size);
+    reserved[reserved_count++] = (struct reserved){memory, size};
+    return memory;
 }
 
 const char *format_text(const char *format, ...) {

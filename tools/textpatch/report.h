@@ -36,6 +36,8 @@ unsigned count_complaints(void);
 bool run_guarded(void (*run)(void *), void *argument);
 
 void *allocate(size_t count, size_t size);
+/* Zeroed memory of whole pages that costs nothing where it isn't touched: for what a file asks for and may not need. */
+void *reserve(uint64_t size);
 /* The same contents in a bigger piece; the old one stays until the end. */
 void *grow(const void *old, size_t old_count, size_t count, size_t size);
 TOOL_PRINTF(1, 2) const char *format_text(const char *format, ...);

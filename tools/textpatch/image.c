@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+#include "image.h"
+
+#include <string.h>
+
+#include "../../lib/site/registry.h"
+#include "report.h"
+
+/* What 32-bit fields reach from the tables; segments beyond (boot code at low addresses) can't hold a site. */
+#define REACH (UINT64_C(1) << 31)
+
+static bool is_near(const struct kernel_segment *segment, uint64_t tables) {
+    uint64_t end = segment->address + segment->memory_size;
+    uint64_t low = tables > REACH ? tables - REACH : 0, high = tables < UINT64_MAX - REACH ? tables + REACH : UINT64_MAX;
+    return segment->memory_size && segment->address >= low && end <= high;
+}
+
+static void lay_out(struct image *image, uint64_t tables) {
+    const struct kernel *kernel = image->kernel;
+    image->first = UINT64_MAX;
+    for (uint32_t i = 0; i < kernel->segment_count; i++) {
+        const struct kernel_segment *segment = &kernel->segments[i];
+        if (!is_near(segment, tables))
+            continue;
+        uint64_t first = segment->address & ~UINT64_C(0xfff), end = segment->address + segment->memory_size;
+        image->first = first < image->first ? first : image->first;
+        image->end = end > image->end ? end : image->end;
+    }
+    if (image->first >= image->end)
+        give_up("program headers: no segment is loaded near the tables at 0x%lx", (unsigned long)tables);
+    image->memory = reserve(image->end - image->first);
+    image->shift = (uintptr_t)image->memory - image->first;
+    for (uint32_t i = 0; i < kernel->segment_count; i++) {
+        const struct kernel_segment *segment = &kernel->segments[i];
+        if (is_near(segment, tables) && segment->file_size)
+            memcpy(image->memory + (segment->address - image->first), segment->bytes, segment->file_size);
+    }
+}
+
+uint8_t *memory_at(const struct image *image, uint64_t address, uint64_t size) {
+    if (address < image->first || address > image->end || size > image->end - address)
+        return NULL;
+    return image->memory + (address - image->first);
+}
+
+uint64_t kernel_address(const struct image *image, const void *memory) {
+    return (uintptr_t)memory - image->shift;
+}
+
+uint64_t field_target(const struct image *image, const int32_t *field) {
+    return kernel_address(image, field) + (uint64_t)(int64_t)*field;
+}
+
+/* A kernel that relocates itself has its pointers in these, and not where they belong. */
+static void relocate_pointers(struct image *image) {
+    const struct kernel *kernel = image->kernel;
+    for (uint32_t i = 1; i < kernel->section_count; i++) {
+        const struct kernel_section *table = &kernel->sections[i];
+        if (table->type != SHT_RELA || !(table->flags & SHF_ALLOC))
+            continue;
+        for (uint64_t at = 0; at + sizeof(Elf64_Rela) <= table->size; at += sizeof(Elf64_Rela)) {
+            Elf64_Rela entry;
+            memcpy(&entry, table->bytes + at, sizeof entry);
+            uint8_t *field = memory_at(image, entry.r_offset, 8);
+            if (field && ELF64_R_TYPE(entry.r_info) == R_X86_64_RELATIVE)
+                memcpy(field, &entry.r_addend, 8);
+        }
+    }
+}
+
+static void find_text(struct image *image) {
+    const struct kernel *kernel = image->kernel;
+    image->text_start = UINT64_MAX;
+    for (uint32_t i = 1; i < kernel->section_count; i++) {
+        const struct kernel_section *section = &kernel->sections[i];
+        if (!is_executable(section) || !section->size || !memory_at(image, section->address, section->size))
+            continue;
+        if (section->address < image->text_start)
+            image->text_start = section->address;
+        if (section->address + section->size > image->text_end)
+            image->text_end = section->address + section->size;
+    }
+    if (image->text_start >= image->text_end)
+        give_up("section headers: no executable section is loaded near the tables");
+}
+
+/* One table between two symbols of the linker script's fragment. */
+static void *find_table(struct image *image, const char *start_name, const char *end_name, size_t entry, size_t alignment,
+                        uint32_t *count) {
+    uint64_t start = need_symbol(image->kernel, start_name)->address, end = need_symbol(image->kernel, end_name)->address;
+    if (end < start || (end - start) % entry != 0 || start % alignment != 0 || (end - start) / entry > UINT32_MAX)
+        give_up("%s = 0x%lx, %s = 0x%lx: no table of aligned entries of %zu bytes", start_name, (unsigned long)start,
+                end_name, (unsigned long)end, entry);
+    void *table = memory_at(image, start, end - start);
+    if (!table)
+        give_up("%s = 0x%lx: the table is in no segment that is loaded", start_name, (unsigned long)start);
+    *count = (uint32_t)((end - start) / entry);
+    return table;
+}
+
+static void find_tables(struct image *image) {
+    struct tp_image *tables = &image->tables;
+    uint32_t bytes, room;
+    *tables = (struct tp_image){.name = "kernel",
+                                .text_start = image->text_start + image->shift,
+                                .text_end = image->text_end + image->shift};
+    tables->sites = find_table(image, "__tp_sites", "__tp_sites_end", sizeof(struct tp_site), 4, &tables->site_count);
+    tables->keys = find_table(image, "__tp_keys", "__tp_keys_end", sizeof(struct tp_key), 8, &tables->key_count);
+    tables->inlines = find_table(image, "__tp_inlines", "__tp_inlines_end", sizeof(struct tp_inline), 4,
+                                 &tables->inline_count);
+    tables->originals = find_table(image, "__tp_originals", "__tp_originals_end", 1, 1, &bytes);
+    tables->originals_end = tables->originals + bytes;
+    tables->replacements = find_table(image, "__tp_replacements", "__tp_replacements_end", 1, 1, &bytes);
+    tables->replacements_end = tables->replacements + bytes;
+    tables->index = find_table(image, "__tp_index", "__tp_end", 4, 4, &room);
+    if (room < tables->site_count)
+        give_up("__tp_index: room for %u sites, and there are %u", room, tables->site_count);
+    image->tables_start = need_symbol(image->kernel, "__tp_start")->address;
+    image->tables_end = need_symbol(image->kernel, "__tp_end")->address;
+    image->names = need_symbol(image->kernel, "__tp_replacements_end")->address;
+    image->names_end = need_symbol(image->kernel, "__tp_index")->address;
+    if (image->names > image->names_end || !memory_at(image, image->names, image->names_end - image->names))
+        give_up("__tp_index = 0x%lx: it is not behind the names", (unsigned long)image->names_end);
+}
+
+struct image *load_image(const struct kernel *kernel) {
+    struct image *image = allocate(1, sizeof *image);
+    image->kernel = kernel;
+    lay_out(image, need_symbol(kernel, "__tp_start")->address);
+    relocate_pointers(image);
+    find_text(image);
+    find_tables(image);
+    const struct kernel_symbol *none = find_symbol(kernel, "tp_nop_function");
+    image->nop_function = none ? none->address : 0;
+    return image;
+}
+
+/* Features are forms.c's to choose. */
+static void answer_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]) {
+    (void)leaf;
+    (void)subleaf;
+    memset(out, 0, 4 * sizeof *out);
+}
+
+static const struct tp_port port = {.cpuid = answer_cpuid};
+
+bool take_records(struct image *image) {
+    if (tp_registry.initialized && tp_finish() != TP_OK) /* of an earlier run */
+        give_up("the library can't be started again");
+    if (!check_records(image))
+        return false;
+    if (tp_init(&port) == TP_OK && tp_image_add(&image->tables) == TP_OK)
+        return true;
+    const struct tp_error *error = tp_last_error();
+    complain("%s: the library refuses the tables: %s (value 0x%lx)",
+             error->site ? describe_address(image->kernel, error->site - image->shift) : "tables",
+             tp_status_text(error->status), (unsigned long)error->value);
+    return false;
+}
