@@ -85,10 +85,11 @@ void choose_features(const struct choices *choices, unsigned set) {
 
 const char *describe_features(const struct choices *choices, unsigned set) {
     const char *text = NULL;
-    for (unsigned i = 0; i < choices->feature_count; i++) {
-        const char *name = name_feature(choices->features[i] | (set >> i & 1 ? 0 : TP_DETAIL_NOT));
-        text = text ? format_text("%s and %s", text, name) : format_text("if %s", name);
-    }
+    if (choices->feature_count == 1 && set == 0)
+        return format_text("if not %s", name_feature(choices->features[0]));
+    for (unsigned i = 0; i < choices->feature_count; i++)
+        if (set >> i & 1)
+            text = format_text("%s%s", text ? format_text("%s and ", text) : "if ", name_feature(choices->features[i]));
     return text;
 }
 

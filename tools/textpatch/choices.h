@@ -22,7 +22,7 @@ struct choices find_choices(const struct image *image, uint32_t at, bool nested)
 
 /* Bit n of `set` is features[n]. All other features are off. */
 void choose_features(const struct choices *choices, unsigned set);
-/* "if A and not B", NULL where there is nothing to say. */
+/* "if A and B": those that are on; "if not A" where there is but one; NULL where there is nothing to say. */
 const char *describe_features(const struct choices *choices, unsigned set);
 
 /* The values that make a difference, as the library is to see them; values[0] is what choose_defaults() sets. */

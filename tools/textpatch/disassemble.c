@@ -23,8 +23,14 @@ static void get_ready(void) {
 unsigned measure_instruction(const uint8_t *bytes, uint64_t size) {
     ZydisDecodedInstruction insn;
     get_ready();
-    bool decoded = ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, bytes, size, &insn));
-    return decoded ? insn.length : 0;
+    ZyanStatus status = ZydisDecoderDecodeInstruction(&decoder, NULL, bytes, size, &insn);
+    if (ZYAN_SUCCESS(status))
+        return insn.length;
+    /* It has a length all the same, and then it faults. */
+    if (status != ZYDIS_STATUS_ILLEGAL_LOCK || bytes[0] != 0xf0)
+        return 0;
+    unsigned rest = measure_instruction(bytes + 1, size - 1);
+    return rest ? rest + 1 : 0;
 }
 
 static bool ends_flow(const ZydisDecodedInstruction *insn) {

@@ -86,6 +86,11 @@ static bool is_label_of(const struct kernel_symbol *symbol, const struct kernel_
            symbol->name[length] == '.';
 }
 
+/* Labels of NASM's macros (..@4.site), and what clang's integrated assembler keeps of its own. */
+static bool is_no_name(const struct kernel_symbol *symbol) {
+    return symbol->type == STT_NOTYPE && (strncmp(symbol->name, "..@", 3) == 0 || strncmp(symbol->name, ".L", 2) == 0);
+}
+
 static bool begins_inside(const struct kernel_symbol *symbol, const struct kernel_symbol *function) {
     if (!function || function->section != symbol->section)
         return false;
@@ -110,7 +115,8 @@ static void find_functions(struct kernel *kernel) {
     kernel->functions = allocate(kernel->symbol_count, sizeof *kernel->functions);
     for (uint32_t i = 0; i < kernel->symbol_count; i++) {
         const struct kernel_symbol *symbol = &kernel->symbols[i];
-        if (symbol->type == STT_OBJECT || !lies_in_text(kernel, symbol) || begins_inside(symbol, last))
+        if (symbol->type == STT_OBJECT || is_no_name(symbol) || !lies_in_text(kernel, symbol) ||
+            begins_inside(symbol, last))
             continue;
         last = &kernel->functions[kernel->function_count++];
         *last = *symbol;

@@ -10,6 +10,7 @@
 #include "report.h"
 
 static const struct command *const commands[] = {
+    &check_command,
     &list_command,
     &lines_command,
 };

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What `textpatch check` proves, a file each. All complain and go on. The records have been taken (image.h).
+ */
+#ifndef TOOL_CHECK_H
+#define TOOL_CHECK_H
+
+#include "image.h"
+
+/* Segments and sections: nothing both writable and executable, tables least of all (check_segments.c). */
+void check_segments(const struct image *image);
+
+/*
+ * The text (check_text.c): each site begins and ends where an instruction does, as seen from the function's start; holds
+ * what its record says; no branch from outside leads into it.
+ */
+void check_text(const struct image *image);
+
+/* What sites may hold (check_forms.c): whole instructions, and targets in reach from where the site is. */
+void check_forms(const struct image *image);
+
+/*
+ * No site where none may be (check_calls.c): in #BP, and between the first int3 and the last sync. Walks what the library's
+ * functions call, and those of `hooks`, a NULL-terminated list of names that a port has.
+ */
+void check_calls(const struct image *image, const char *const *hooks);
+
+/* Two links of one kernel (check_against.c): all functions lie where they lay in the first. */
+void check_same_text(const struct kernel *kernel, const char *first_path);
+
+/* How sites lie, on stdout (check_segments.c). */
+void print_geometry(const struct image *image);
+
+#endif
