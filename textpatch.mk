@@ -31,7 +31,8 @@ $(TEXTPATCH_BUILD)/%.c.o: $(TEXTPATCH_DIR)/%.c
 
 $(TEXTPATCH_BUILD)/%.asm.o: $(TEXTPATCH_DIR)/%.asm
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -I$(TEXTPATCH_DIR)/include/ $(NASMFLAGS) -MD $(@:.o=.d) -o $@ $<
+	$(NASM) -f elf64 -I$(TEXTPATCH_DIR)/include/ $(NASMFLAGS) -M -MF $(@:.o=.d) -MT $@ $<
+	$(NASM) -f elf64 -I$(TEXTPATCH_DIR)/include/ $(NASMFLAGS) -o $@ $<
 
 # Targets of an included file must not become the Makefile's default goal.
 textpatch_goal := $(.DEFAULT_GOAL)

@@ -9,6 +9,7 @@ list(FILTER textpatch_host_sources EXCLUDE REGEX "/asm/memory\\.asm$")
 # tables refer to. At fixed addresses, because sites and records hold 32-bit displacements. Without a red zone, as any
 # code must be that has sites with calls. The tables are added to the host's own linker script.
 function(add_host_library name)
+    textpatch_watch_includes(${textpatch_host_sources})
     add_library(${name} OBJECT EXCLUDE_FROM_ALL ${textpatch_host_sources})
     target_compile_options(${name} PUBLIC "$<$<COMPILE_LANGUAGE:C>:-O2;-g;-fno-pie;-mno-red-zone;${ARGN}>")
     target_include_directories(${name} PUBLIC "${TEXTPATCH_DIR}/include" "${TEXTPATCH_DIR}/lib")

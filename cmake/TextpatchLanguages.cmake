@@ -18,6 +18,18 @@ function(textpatch_require_languages)
     endforeach()
 endfunction()
 
+# textpatch_watch_includes(FILES…): the .asm files among them, of this directory, are assembled anew when an include
+# file changes. NASM 2.16 lists none of those where it also assembles (-MD), and CMake has it do both at once.
+function(textpatch_watch_includes)
+    file(GLOB includes CONFIGURE_DEPENDS
+        "${TEXTPATCH_DIR}/include/textpatch/*.inc" "${TEXTPATCH_DIR}/test-kernel/platform/*.inc")
+    set(sources ${ARGN})
+    list(FILTER sources INCLUDE REGEX "\\.asm$")
+    if(sources)
+        set_property(SOURCE ${sources} APPEND PROPERTY OBJECT_DEPENDS ${includes})
+    endif()
+endfunction()
+
 # For textpatch's own builds. A macro, since languages belong to the directory that enables them.
 macro(textpatch_enable_languages)
     include(CheckLanguage)

@@ -28,7 +28,7 @@
 
 struct tp_ist_top {
     uint64_t gs_base;   /* written by the kernel, once */
-    uint64_t nmi_state; /* 0; TP_NMI_ENTRY's own from then on, but for a handler that never returns: it stores 0 */
+    uint64_t nmi_state; /* 0; TP_NMI_ENTRY's own from then on, but a handler that never returns stores 0 */
 };
 
 TP_STATIC_ASSERT(sizeof(struct tp_ist_top) == 16, "TP_IST_ROOM in textpatch/entry.inc; an IST entry is a multiple of 16");

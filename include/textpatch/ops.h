@@ -50,7 +50,8 @@
  *     stack of their own (IST), as textpatch/entry.inc has it.
  *   - An iret of one's own ends by a jump to tp_native_iret: if that instruction faults, TP_ENTER (textpatch/entry.inc)
  *     knows it by its address.
- *   - load_gs faults inside if the CPU refuses the selector: TP_ENTER mends that, too. Entry code of another make sends a fault at tp_native_load_gs_at to tp_native_load_gs_failed, with the kernel's GS active.
+ *   - load_gs faults inside if the CPU refuses the selector: TP_ENTER mends that, too. Entry code of another make sends
+ *     a fault at tp_native_load_gs_at to tp_native_load_gs_failed, with the kernel's GS active.
  *   - save_fl shows nothing but the interrupt flag under Xen PV; restore_fl looks at nothing else.
  *   - Under Xen PV, write_cr3 takes the machine frame of the L4 table in CR3's form, sets the kernel's table only,
  *     and ends in ud2 if Xen refuses. read_cr3 is the native instruction, which Xen emulates and answers in the
