@@ -13,6 +13,7 @@ static const struct command *const commands[] = {
     &check_command,
     &list_command,
     &lines_command,
+    &sites_command,
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands, STATUS_USAGE = 2 };

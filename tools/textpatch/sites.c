@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `textpatch sites`: calls of static calls become sites of their own.
+ *
+ * How it works
+ *   The compiler knows nothing of sites: it writes `call tp_static_call_trampoline_name`, or a jmp, or a jcc. The kernel
+ *   is linked once with --emit-relocs, and each relocation in its text that leads to a trampoline, and is a branch's, is
+ *   written as a record for a second link. Records of other sites that the second link adds move what lies behind them,
+ *   which is neither the text nor, by linker/textpatch.ld, the data before them; so everything is written as a distance
+ *   from __tp_start, and no symbol of the compiler's is asked for.
+ *
+ * Edge cases
+ *   - An address of a trampoline that is taken stays what it is; so does a branch with prefixes that a site can't have,
+ *     a short one, and one that lies in a site already.
+ *   - A cell behind the tables is referred to by its symbol.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "../../lib/insn/decode.h"
+#include "../../lib/site/search.h"
+#include "../../lib/site/site.h"
+#include "commands.h"
+#include "image.h"
+#include "report.h"
+
+struct options {
+    const char *kernel, *output;
+    const char **exceptions; /* functions that stay as they are */
+};
+
+struct found {
+    uint64_t address;
+    const struct tp_site *trampoline;
+    unsigned length, detail;
+};
+
+static struct options read_options(const struct arguments *arguments) {
+    struct options options = {.exceptions = allocate((size_t)arguments->count + 1, sizeof *options.exceptions)};
+    unsigned exceptions = 0;
+    for (int i = 0; i < arguments->count; i++) {
+        const char *word = arguments->words[i];
+        bool more = i + 1 < arguments->count;
+        if (strcmp(word, "-o") == 0 && more)
+            options.output = arguments->words[++i];
+        else if (strcmp(word, "--except") == 0 && more)
+            options.exceptions[exceptions++] = arguments->words[++i];
+        else if (word[0] == '-' || options.kernel)
+            refuse_usage(&sites_command);
+        else
+            options.kernel = word;
+    }
+    if (!options.kernel || !options.output)
+        refuse_usage(&sites_command);
+    return options;
+}
+
+/* The trampoline that begins at an address, NULL if there is none. */
+static const struct tp_site *find_trampoline(const struct image *image, uint64_t address) {
+    uint32_t place = tp_search_place(&image->tables, address + image->shift);
+    if (!lies_in_image_text(image, address, 1) || place == image->tables.place_count)
+        return NULL;
+    const struct tp_site *site = &image->tables.sites[place];
+    bool begins = tp_site_address(site) == address + image->shift;
+    return begins && tp_site_kind(site) == TP_KIND_TRAMPOLINE ? site : NULL;
+}
+
+static bool is_excepted(const struct options *options, const char *name) {
+    for (const char **at = options->exceptions; *at; at++)
+        if (strcmp(*at, name) == 0)
+            return true;
+    return false;
+}
+
+/* 2e before the opcode, and nothing else: what a static call's record may describe. */
+static bool has_known_prefixes(const struct tp_insn *insn, const uint8_t *bytes) {
+    for (unsigned i = 0; i < insn->prefix_bytes; i++)
+        if (bytes[i] != 0x2e)
+            return false;
+    return true;
+}
+
+static bool classify(const struct tp_insn *insn, const uint8_t *bytes, struct found *found) {
+    if (insn->operand_size != 4 || !has_known_prefixes(insn, bytes))
+        return false;
+    found->length = insn->length;
+    if (insn->kind == TP_INSN_CALL_RELATIVE)
+        found->detail = TP_BRANCH_CALL;
+    else if (insn->kind == TP_INSN_JMP_RELATIVE)
+        found->detail = TP_BRANCH_JMP;
+    else if (insn->kind == TP_INSN_JCC_RELATIVE && insn->prefix_bytes == 0)
+        found->detail = TP_BRANCH_JCC | insn->condition;
+    else
+        return false;
+    return true;
+}
+
+/* The instruction whose operand a relocation filled, found from the start of its function. */
+static bool find_branch(const struct image *image, const struct kernel_symbol *function, uint64_t field,
+                        struct found *found) {
+    for (uint64_t at = function->address; at <= field;) {
+        struct tp_insn insn;
+        const uint8_t *bytes = memory_at(image, at, function->end - at);
+        if (!bytes || tp_insn_decode(bytes, bytes + (function->end - at), &insn) != TP_OK)
+            return false;
+        if (at + insn.operand_offset == field && insn.operand_size) {
+            found->address = at;
+            return classify(&insn, bytes, found);
+        }
+        at += insn.length;
+    }
+    return false;
+}
+
+/* Whether the relocation is one of a branch that can become a site. */
+static bool judge(const struct image *image, const struct options *options, const struct kernel_section *section,
+                  const struct kernel_relocation *relocation, struct found *found) {
+    if (relocation->type != R_X86_64_PC32 && relocation->type != R_X86_64_PLT32)
+        return false;
+    found->trampoline = find_trampoline(image, relocation->value + (uint64_t)relocation->addend + 4);
+    if (!found->trampoline)
+        return false;
+    if (!lies_in_image_text(image, relocation->address, 4)) {
+        complain("section %s: a relocation to %s at 0x%lx is out of the text", section->name, relocation->name,
+                 (unsigned long)relocation->address);
+        return false;
+    }
+    const struct kernel_symbol *function = function_at(image->kernel, relocation->address);
+    if (!function) {
+        complain("section %s: no function covers the call of %s at 0x%lx", section->name, relocation->name,
+                 (unsigned long)relocation->address);
+        return false;
+    }
+    if (is_excepted(options, function->name) || !find_branch(image, function, relocation->address, found))
+        return false;
+    uintptr_t here = found->address + image->shift;
+    uint32_t next = tp_search_sites(&image->tables, 0, image->tables.place_count, here);
+    bool overlaps = next < image->tables.place_count && tp_site_address(&image->tables.sites[next]) < here + found->length;
+    return !overlaps && tp_search_place(&image->tables, here) == image->tables.place_count;
+}
+
+static const char *name_cell(const struct image *image, uint64_t cell) {
+    uint64_t base = image->tables_start;
+    if (cell < base)
+        return format_text("__tp_start - 0x%lx", (unsigned long)(base - cell));
+    const char *name = name_address(image->kernel, cell);
+    if (!has_symbol_at(image->kernel, cell) || strchr(name, '+'))
+        give_up("the cell at 0x%lx lies behind the tables and has no symbol: put .data before textpatch.ld",
+                (unsigned long)cell);
+    return name;
+}
+
+static const char *name_distance(const struct image *image, uint64_t address) {
+    uint64_t base = image->tables_start;
+    if (address > base)
+        give_up("0x%lx: this text lies behind the tables, which will grow: put .text before textpatch.ld",
+                (unsigned long)address);
+    return format_text("__tp_start - 0x%lx", (unsigned long)(base - address));
+}
+
+static void write_record(FILE *out, const struct image *image, const struct found *found) {
+    uint64_t trampoline = tp_site_address(found->trampoline) - image->shift;
+    uint64_t cell = tp_site_cell(found->trampoline) - image->shift;
+    fprintf(out, "\t.long %s - ., %s - ., %s - .\n", name_distance(image, found->address), name_cell(image, cell),
+            name_distance(image, trampoline));
+    fprintf(out, "\t.byte %u, %u\n\t.short 0x%x\n", found->length, TP_RECORD_VERSION << 4 | TP_KIND_STATIC_CALL,
+            found->detail);
+}
+
+static void write_section(FILE *out, const struct image *image, const struct options *options,
+                          const struct kernel_section *section, uint32_t *relocations) {
+    uint32_t count;
+    const struct kernel_relocation *all = read_relocations(image->kernel, section, &count);
+    *relocations += count;
+    for (uint32_t i = 0; i < count; i++) {
+        struct found found;
+        if (judge(image, options, section, &all[i], &found))
+            write_record(out, image, &found);
+    }
+}
+
+static void write_sites(void *argument) {
+    struct options options = read_options(argument);
+    const struct kernel *kernel = open_kernel(options.kernel);
+    struct image *image = load_image(kernel);
+    uint32_t relocations = 0;
+    if (!take_records(image))
+        return;
+    FILE *out = fopen(options.output, "w");
+    if (!out)
+        give_up("%s can't be written", options.output);
+    fprintf(out, "# Sites of static calls, by `textpatch sites`: for the second link.\n"
+                 "\t.section .textpatch.sites, \"aw\", @progbits\n\t.balign 4\n");
+    for (uint32_t i = 1; i < kernel->section_count; i++)
+        if (is_executable(&kernel->sections[i]))
+            write_section(out, image, &options, &kernel->sections[i], &relocations);
+    fprintf(out, "\t.section .note.GNU-stack, \"\", @progbits\n");
+    if ((ferror(out) | fclose(out)) != 0)
+        complain("%s could not be written", options.output);
+    if (relocations == 0)
+        complain("no relocations of its text were kept: link it with --emit-relocs (-Wl,--emit-relocs)");
+}
+
+const struct command sites_command = {
+    .name = "sites",
+    .usage = "KERNEL.elf -o FILE.s [--except FUNCTION]…",
+    .help = "Writes records for the calls of static calls in a kernel that was linked with --emit-relocs, as assembler\n"
+            "source for a second link. --except: a function whose calls stay calls of the trampoline.",
+    .run = write_sites,
+};
