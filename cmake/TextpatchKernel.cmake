@@ -4,6 +4,7 @@
 set(TEXTPATCH_KERNEL_MODEL kernel CACHE STRING "Code model of the kernels: kernel (-mcmodel=kernel) or pie (-fPIE)")
 set(TEXTPATCH_KERNEL_LINKER "" CACHE STRING "Linker of the kernels: bfd, lld, or empty for the compiler's own")
 option(TEXTPATCH_KERNEL_GC "Drop unreferenced sections from the kernels" ON)
+option(TEXTPATCH_KERNEL_TOOL "Link the kernels with the host tool, where it can be built" ON)
 
 set(textpatch_kernel_c_options
     -ffreestanding
@@ -43,6 +44,9 @@ function(add_textpatch_kernel name)
     textpatch_read_sources(core core)
     textpatch_read_sources(xen_pv xen-pv)
     textpatch_watch_includes(${kernel_SOURCES} ${core} ${xen_pv})
+    if(TEXTPATCH_KERNEL_TOOL AND TARGET textpatch-tool)
+        textpatch_kernel(${name})
+    endif()
 endfunction()
 
 find_path(XEN_INCLUDE_DIR xen/xen.h)

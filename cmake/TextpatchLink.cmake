@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+# The host tool in a kernel's link: tools/link says what is done.
+#
+#   textpatch_kernel(TARGET [SITES options…] [CHECK options…])
+#
+# TARGET is an executable of add_executable() that links to textpatch, for the generators Ninja and Makefiles. Its link
+# becomes two, with the tool in between, and fails where `textpatch check` finds fault. The tool is built along with it,
+# for the machine that builds, unless TEXTPATCH_TOOL names one; it needs libelf, libdw and Zydis.
+
+set(TEXTPATCH_TOOL "" CACHE FILEPATH "The host tool textpatch, where it should not be built")
+
+# The tool as a project of its own: the kernel's flags, and its compiler, may be for another machine.
+function(textpatch_add_tool_project source_dir)
+    if(TARGET textpatch-tool-project)
+        return()
+    endif()
+    include(ExternalProject)
+    ExternalProject_Add(textpatch-tool-project
+        SOURCE_DIR "${source_dir}"
+        BINARY_DIR "${CMAKE_BINARY_DIR}/textpatch-tool"
+        CMAKE_ARGS -DTEXTPATCH_TOOL_ONLY=ON -DCMAKE_BUILD_TYPE=Release
+        BUILD_COMMAND "${CMAKE_COMMAND}" --build <BINARY_DIR> --target textpatch-tool
+        BUILD_ALWAYS ON
+        BUILD_BYPRODUCTS "${CMAKE_BINARY_DIR}/textpatch-tool/tools/textpatch"
+        INSTALL_COMMAND "")
+endfunction()
+
+function(textpatch_kernel target)
+    cmake_parse_arguments(PARSE_ARGV 1 kernel "" "" "SITES;CHECK")
+    cmake_path(GET CMAKE_CURRENT_FUNCTION_LIST_DIR PARENT_PATH source_dir)
+    if(NOT CMAKE_GENERATOR MATCHES "Ninja|Makefiles")
+        message(FATAL_ERROR "textpatch_kernel(${target}): works with the generators Ninja and Makefiles only")
+    endif()
+    if(TEXTPATCH_TOOL)
+        set(tool "${TEXTPATCH_TOOL}")
+    elseif(TARGET textpatch-tool)
+        get_target_property(directory textpatch-tool BINARY_DIR)
+        set(tool "${directory}/textpatch")
+        add_dependencies(${target} textpatch-tool)
+    else()
+        textpatch_add_tool_project("${source_dir}")
+        set(tool "${CMAKE_BINARY_DIR}/textpatch-tool/tools/textpatch")
+        add_dependencies(${target} textpatch-tool-project)
+    endif()
+    list(JOIN kernel_SITES " " sites)
+    list(JOIN kernel_CHECK " " check)
+    set_target_properties(${target} PROPERTIES RULE_LAUNCH_LINK
+        "\"${source_dir}/tools/link\" --tool \"${tool}\" --sites \"${sites}\" --check \"${check}\" --")
+    set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS "${tool}" "${source_dir}/tools/link")
+    set_property(TARGET ${target} APPEND PROPERTY ADDITIONAL_CLEAN_FILES
+        "$<TARGET_FILE:${target}>.first;$<TARGET_FILE:${target}>.second;$<TARGET_FILE:${target}>.sites.s;$<TARGET_FILE:${target}>.sites.o")
+endfunction()
