@@ -18,7 +18,6 @@ extern tp_xen_vcpu_info
 %define VCPU_CR2 gs:tp_xen_vcpu_info + 16
 
 RFLAGS_IF equ 0x200
-VGCF_IN_SYSCALL equ 0x100
 
 HYPERVISOR_XEN_VERSION equ 17
 HYPERVISOR_IRET equ 23
@@ -219,14 +218,15 @@ tp_xen_pv_iret:
     jmp HYPERCALL(HYPERVISOR_IRET)
 .end:
 
-; Jumped to, rsp at rip, cs, rflags, rsp, ss, with rcx = rip and r11 = rflags. VGCF_IN_SYSCALL lets Xen return by
-; sysret. Nothing runs here with the user's stack: an event that Xen delivered then would go to memory that the program
-; has chosen.
-;   68 00 01 00 00 e9 xx xx xx xx
+; Jumped to, rsp at rip, cs, rflags, rsp, ss, with rcx = rip and r11 = rflags. Nothing runs here with the user's stack: an
+; event that Xen delivered then would go to memory that the program has chosen. VGCF_in_syscall, which has Xen return by
+; sysret, is not asked for: Xen then leaves rcx and r11 as the hypercall has made them, and only sysret itself mends that.
+; Where an event or an NMI is pending it comes first, and the program finds an address of the kernel in rcx afterwards.
+;   6a 00 e9 xx xx xx xx
 global tp_xen_pv_usergs_sysret64:function hidden (tp_xen_pv_usergs_sysret64.end - tp_xen_pv_usergs_sysret64)
 align 16, int3
 tp_xen_pv_usergs_sysret64:
-    push VGCF_IN_SYSCALL
+    push 0
     jmp HYPERCALL(HYPERVISOR_IRET)
 .end:
 
