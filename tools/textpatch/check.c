@@ -36,20 +36,25 @@ static struct options read_options(const struct arguments *arguments) {
     return options;
 }
 
-static void check_kernel(void *argument) {
-    struct options options = read_options(argument);
-    const struct kernel *kernel = open_kernel(options.kernel);
-    if (options.first)
-        check_same_text(kernel, options.first);
+void prove_kernel(const struct kernel *kernel, const char *const *hooks, bool verbose) {
     struct image *image = load_image(kernel);
     check_segments(image);
     if (!take_records(image))
         return;
     check_text(image);
     check_forms(image);
-    check_calls(image, options.hooks);
-    if (options.verbose)
+    check_calls(image, hooks);
+    if (verbose)
         print_geometry(image);
+}
+
+static void check_kernel(void *argument) {
+    struct options options = read_options(argument);
+    const struct kernel *kernel = open_kernel(options.kernel);
+    if (options.first)
+        check_same_text(kernel, open_kernel(options.first));
+    name_input(options.kernel);
+    prove_kernel(kernel, options.hooks, options.verbose);
 }
 
 const struct command check_command = {

@@ -7,6 +7,9 @@
 
 #include "image.h"
 
+/* All of it. */
+void prove_kernel(const struct kernel *kernel, const char *const *hooks, bool verbose);
+
 /* Segments and sections: nothing both writable and executable, tables least of all (check_segments.c). */
 void check_segments(const struct image *image);
 
@@ -26,7 +29,7 @@ void check_forms(const struct image *image);
 void check_calls(const struct image *image, const char *const *hooks);
 
 /* Two links of one kernel (check_against.c): all functions lie where they lay in the first. */
-void check_same_text(const struct kernel *kernel, const char *first_path);
+void check_same_text(const struct kernel *kernel, const struct kernel *first);
 
 /* How sites lie, on stdout (check_segments.c). */
 void print_geometry(const struct image *image);

@@ -20,13 +20,12 @@ static bool sections_agree(const struct kernel *kernel, const struct kernel *fir
     return agree;
 }
 
-void check_same_text(const struct kernel *kernel, const char *first_path) {
-    const struct kernel *first = open_kernel(first_path);
+void check_same_text(const struct kernel *kernel, const struct kernel *first) {
     name_input(kernel->name);
     if (!sections_agree(kernel, first))
         return;
     if (kernel->function_count != first->function_count)
-        complain("it has %u functions, and %s has %u", kernel->function_count, first_path, first->function_count);
+        complain("it has %u functions, and %s has %u", kernel->function_count, first->name, first->function_count);
     for (uint32_t i = 0; i < first->function_count && i < kernel->function_count; i++) {
         const struct kernel_symbol *before = &first->functions[i], *now = &kernel->functions[i];
         if (before->address == now->address && before->end == now->end)
