@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every op of struct tp_ops where a kernel really has it: in the entries and the ways out of them, in the page fault's
- * path, in the change from one process to another, in locks and in the idle loop. One workload runs three times, through
- * the table, by direct calls, and as this world's own instructions; what is called is counted, and what it does is looked
- * at.
+ * Every op of struct tp_ops where a kernel really has it: in the entries and the ways out of them, in the
+ * page fault's path, in the change from one process to another, in locks and in the idle loop. One workload
+ * runs three times, through the table, by direct calls, and as this world's own instructions; what is called
+ * is counted, and what it does is looked at.
  */
 #include <textpatch/engine.h>
 

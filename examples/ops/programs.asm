@@ -83,10 +83,11 @@ program_goes_round:
     call check_gs
     call check_selector
 
-    ; An interrupt comes as soon as this program runs. Under Xen it is delivered on the way, and then rcx and r11 are
-    ; what the hypercall has left there: for what returns by sysret Xen doesn't take them from its frame.
     mov eax, CALL_RAISE
-    syscall
+    syscall                       ; an interrupt comes as soon as this program runs; Xen delivers it before
+.behind_raise:
+    lea rax, [.behind_raise]
+    call check_sysret
     call load_others
 .wait:
     pause

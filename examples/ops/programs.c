@@ -10,8 +10,9 @@ extern const uint8_t program_goes_round[]; /* programs.asm */
 
 enum { CALL_ADD = 1, CALL_RAISE = 2, CALL_SWITCH = FIRST_COMPLETE_SYSCALL, CALL_EXIT };
 enum { ROUNDS = 20, STORE_LENGTH = 3, SEED_ONE = 0x51, SEED_TWO = 0x12 };
-/* A round's: the sum and the switch; the event, the page fault and int 0x80; all of them. */
-enum { BY_SYSRET = 2 * ROUNDS, BY_IRET = 3 * ROUNDS, GS_LOOKS = 5 * ROUNDS };
+/* A round's: the sum, the switch and the event's call; the event, the page fault and int 0x80; all but that
+ * call. */
+enum { BY_SYSRET = 3 * ROUNDS, BY_IRET = 3 * ROUNDS, GS_LOOKS = 5 * ROUNDS };
 
 /* At USER_DATA: programs.asm. */
 struct program_data {
@@ -43,7 +44,8 @@ static void look_at_space(const struct process *process) {
     see(OP(mmu.read_cr3), read_cr3() == read_cr3_register());
 }
 
-/* The selector that user mode finds in gs is each one's own, and the base that came with it is not the one it has. */
+/* The selector that user mode finds in gs is each one's own, and the base that came with it is not the one it
+ * has. */
 static void go_on_as(const struct process *process) {
     load_gs(selector_of(process));
     set_process_gs_base(process->gs_base);

@@ -81,7 +81,8 @@ static bool is_right(const struct row *row) {
 
 static void print_row(const struct row *row) {
     bool right = is_right(row);
-    print_format("  %s%-16s%s%6u", color(BOLD), row->name ? row->name : "without a site", color(PLAIN), row->sites);
+    print_format("  %s%-16s%s%6u", color(BOLD), row->name ? row->name : "without a site", color(PLAIN),
+                 row->sites);
     for (unsigned form = 0; form < FORMS; form++)
         print_format("%12lu", row->calls[form]);
     print_format("%6lu of%6lu", row->effects[PATCHED].right, row->effects[PATCHED].looked);
@@ -96,12 +97,15 @@ static void print_bytes(const struct row *row) {
 
 void print_table(void) {
     print_format("  %-16s%6s%36s%15s\n", "", "", "calls of the table's function", "");
-    print_format("  %-16s%6s%12s%12s%12s%15s\n", "op", "sites", "as linked", "direct", "patched", "took effect");
+    print_format("  %-16s%6s%12s%12s%12s%15s\n", "op", "sites", "as linked", "direct", "patched",
+                 "took effect");
     for (unsigned op = 0; op < OPS; op++) {
         print_row(&rows[op]);
         if (rows[op].sites > 0)
             print_bytes(&rows[op]);
     }
-    print_format("  was: as linked; via: with functions in the table that count and go on; now: with this world's.\n"
-                 "  Of wbinvd, wait and kick there is nothing to be seen but that they come back to what they left.\n");
+    print_format(
+        "  was: as linked; via: with functions in the table that count and go on; now: with this world's.\n"
+        "  Of wbinvd, wait and kick there is nothing to be seen but that they come back to what they "
+        "left.\n");
 }

@@ -15,8 +15,8 @@ enum form {
 void choose_sites(void);
 /* Keeps what these sites hold now. */
 void keep_bytes(enum form form);
-/* Keeps how often the table's functions have been called, and what was seen. Calls of the ops that sleep are counted
- * later: with a timer that ticks, other ops are called as often as it does. */
+/* Keeps how often the table's functions have been called, and what was seen. Calls of the ops that sleep are
+ * counted later: with a timer that ticks, other ops are called as often as it does. */
 void keep_calls(enum form form);
 void keep_calls_of_sleepers(enum form form);
 /* Requires what it prints to be right. */

@@ -45,11 +45,11 @@ unsigned long table_calls(const void *cell) {
 /* As in counting.S. */
 const char *name_counting_function(uintptr_t address) {
     static const char *const names[SLOTS] = {
-        "count_save_fl",  "count_restore_fl", "count_irq_disable",     "count_irq_enable", "count_safe_halt",
-        "count_halt",     "count_wbinvd",     "count_swapgs",          "count_usergs_sysret64",
-        "count_iret",     "count_load_gs",    "count_read_cr2",        "count_read_cr3",   "count_write_cr3",
-        "count_make_pte", "count_pte_val",    "count_unlock",          "count_wait",       "count_kick",
-        "count_own",
+        "count_save_fl",         "count_restore_fl", "count_irq_disable", "count_irq_enable",
+        "count_safe_halt",       "count_halt",       "count_wbinvd",      "count_swapgs",
+        "count_usergs_sysret64", "count_iret",       "count_load_gs",     "count_read_cr2",
+        "count_read_cr3",        "count_write_cr3",  "count_make_pte",    "count_pte_val",
+        "count_unlock",          "count_wait",       "count_kick",        "count_own",
     };
     uintptr_t offset = address - (uintptr_t)counting_functions;
     if (offset >= SLOTS * COUNTING_FUNCTION_BYTES || offset % COUNTING_FUNCTION_BYTES != 0)

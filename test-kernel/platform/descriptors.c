@@ -184,6 +184,8 @@ static void reload_selectors(void)
 			 : "memory");
 	__asm__ volatile("movl %0, %%ds; movl %0, %%es; movl %0, %%ss"
 			 : : "r"(SELECTOR_KERNEL_DATA) : "memory");
+	/* At first it is 64 KiB from address 0 on, for user mode's selectors, too. */
+	__asm__ volatile("lldt %w0" : : "r"(0) : "memory");
 	__asm__ volatile("ltr %w0" : : "r"(SELECTOR_TASK) : "memory");
 }
 
