@@ -6,6 +6,8 @@
 #ifndef TOOL_COMMANDS_H
 #define TOOL_COMMANDS_H
 
+enum { STATUS_USAGE = 2 };
+
 struct arguments {
     int count;
     char **words; /* behind the command's name; words[count] is NULL */

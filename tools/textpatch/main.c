@@ -16,18 +16,13 @@ static const struct command *const commands[] = {
     &sites_command,
 };
 
-enum { COMMANDS = sizeof commands / sizeof *commands, STATUS_USAGE = 2 };
+enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static void print_help(FILE *out) {
     fprintf(out, "usage: textpatch COMMAND …\n");
     for (unsigned i = 0; i < COMMANDS; i++)
         fprintf(out, "\ntextpatch %s %s\n%s\n", commands[i]->name, commands[i]->usage, commands[i]->help);
     fprintf(out, "\nExit status: 0 fine; 1 an error was told; 2 the command line is wrong.\n");
-}
-
-void refuse_usage(const struct command *command) {
-    fprintf(stderr, "usage: textpatch %s %s\n", command->name, command->usage);
-    exit(STATUS_USAGE);
 }
 
 static int run_command(const struct command *command, struct arguments *arguments) {

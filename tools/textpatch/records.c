@@ -184,7 +184,7 @@ static void check_form(const struct image *image, const struct tp_site *site, co
 
 static void check_alternative(const struct image *image, const struct tp_site *site) {
     const struct tp_image *tables = &image->tables;
-    unsigned feature = site->detail & ~(unsigned)TP_DETAIL_NOT;
+    unsigned feature = site->detail & ~(unsigned)(TP_DETAIL_NOT | TP_DETAIL_LIBRARY);
     if (!tp_feature_exists(feature))
         complain("%s: there is no feature 0x%x", name_site(image, site), feature);
     check_form(image, site, find_form(image, site, &site->form, tables->originals, tables->originals_end, "original"),

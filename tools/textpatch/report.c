@@ -71,12 +71,13 @@ void give_up(const char *format, ...) {
     exit(1);
 }
 
-static void free_pieces(void) {
-    while (reserved_count) {
+/* What was there before stays. */
+static void free_until(const struct piece *last, unsigned reserved_before) {
+    while (reserved_count > reserved_before) {
         reserved_count--;
         munmap(reserved[reserved_count].memory, reserved[reserved_count].size);
     }
-    while (pieces) {
+    while (pieces != last) {
         struct piece *next = pieces->next;
         free(pieces);
         pieces = next;
@@ -84,13 +85,15 @@ static void free_pieces(void) {
 }
 
 bool run_guarded(void (*run)(void *), void *argument) {
+    struct piece *volatile before = pieces;
+    volatile unsigned reserved_before = reserved_count;
     complaints = 0;
     guarded = true;
     if (setjmp(escape) == 0)
         run(argument);
     guarded = false;
     input_name = NULL;
-    free_pieces();
+    free_until(before, reserved_before);
     return complaints == 0;
 }
 

@@ -32,7 +32,7 @@ TOOL_PRINTF(1, 2) void complain(const char *format, ...);
 TOOL_PRINTF(1, 2) _Noreturn void give_up(const char *format, ...);
 unsigned count_complaints(void);
 
-/* Returns false if `run` gave up or complained. Not to be nested. */
+/* Returns false if `run` gave up or complained. Frees what was allocated meanwhile. Not to be nested. */
 bool run_guarded(void (*run)(void *), void *argument);
 
 void *allocate(size_t count, size_t size);
