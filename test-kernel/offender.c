@@ -92,7 +92,8 @@ void try_in_both_forms(void (*body)(void)) {
 }
 
 static bool has_exited(const struct process *process, uint64_t result) {
-    return EXPECT_EQUAL(process->state, PROCESS_EXITED) & EXPECT_EQUAL(process->result, result);
+    bool right = EXPECT_EQUAL(process->state, PROCESS_EXITED);
+    return EXPECT_EQUAL(process->result, result) && right;
 }
 
 static bool has_ended(const struct process *process, struct end expected) {
@@ -110,8 +111,9 @@ static bool run_beside_survivor(const uint8_t *program, uint64_t argument, uint6
     make_process(&survivor, "survivor", program_takes_turns, SEED);
     data_of(&offender)->given = given;
     run_processes((struct process *const[]){&offender, &survivor}, 2);
-    bool right = has_ended(&offender, expected) & has_exited(&survivor, SEED) &
-                 EXPECT_EQUAL(data_of(&survivor)->rounds, PROGRAM_ROUNDS);
+    bool right = has_ended(&offender, expected);
+    right &= has_exited(&survivor, SEED);
+    right &= EXPECT_EQUAL(data_of(&survivor)->rounds, PROGRAM_ROUNDS);
     release_process(&survivor);
     return right;
 }

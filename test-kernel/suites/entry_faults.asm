@@ -20,13 +20,13 @@ RESULT equ 7
 WRONG equ 0xbad
 ROUNDS equ 3
 
-DEBUG equ 1
-BREAKPOINT equ 3
-OVERFLOW equ 4
-INVALID equ 6
-STACK equ 12
-PROTECTION equ 13
-PAGE_FAULT equ 14
+%define DEBUG 1
+%define BREAKPOINT 3
+%define OVERFLOW 4
+%define INVALID 6
+%define STACK 12
+%define PROTECTION 13
+%define PAGE_FAULT 14
 
 FLAG_TF equ 1 << 8
 ; TF, IF, DF, IOPL, NT, AC, ID

@@ -114,15 +114,20 @@ static bool are_as_wanted(const uint64_t *registers) {
 
 static bool has_arrived(void) {
     const struct found *found = (const struct found *)(offender.data + FOUND);
-    return are_as_wanted(found->registers) & EXPECT_EQUAL(found->rsp, wanted.rsp) &
-           EXPECT_EQUAL(found->rflags & FLAGS_COMPARED, wanted.rflags & FLAGS_COMPARED);
+    bool right = are_as_wanted(found->registers);
+    right &= EXPECT_EQUAL(found->rsp, wanted.rsp);
+    right &= EXPECT_EQUAL(found->rflags & FLAGS_COMPARED, wanted.rflags & FLAGS_COMPARED);
+    return right;
 }
 
 /* Xen forces the bits that make a selector user mode's. */
 static bool was_killed_there(void) {
-    return are_as_wanted(&offender.regs.r15) & EXPECT_EQUAL(offender.regs.rip, wanted.rip) &
-           EXPECT_EQUAL(offender.regs.cs & 0xffff, wanted.cs) &
-           EXPECT_EQUAL(offender.regs.ss & 0xffff, wanted.ss) & EXPECT_EQUAL(offender.regs.rsp, wanted.rsp);
+    bool right = are_as_wanted(&offender.regs.r15);
+    right &= EXPECT_EQUAL(offender.regs.rip, wanted.rip);
+    right &= EXPECT_EQUAL(offender.regs.cs & 0xffff, wanted.cs);
+    right &= EXPECT_EQUAL(offender.regs.ss & 0xffff, wanted.ss);
+    right &= EXPECT_EQUAL(offender.regs.rsp, wanted.rsp);
+    return right;
 }
 
 static unsigned steps;
