@@ -104,5 +104,6 @@ tp_breakpoint_entry_copied:
     mov rsi, rsp
     call tp_breakpoint_dispatch_copied
     mov rsp, rax
+    TP_HINT_REGS 0
     jmp return
 .end:

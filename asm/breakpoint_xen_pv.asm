@@ -45,6 +45,7 @@ default rel
 ;   59 41 5b c7 44 24 0c 00 00 00 00 48 83 ec 10 50 …
 align 16, int3
 tp_breakpoint_entry_xen_pv:
+    TP_HINT_TRAP_WORDS 2 * 8
     pop rcx
     pop r11
     mov dword [rsp + 8 + 4], 0    ; the mask beside cs; IF in rflags says the same

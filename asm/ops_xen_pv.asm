@@ -6,6 +6,7 @@
 ; "Hypercall interface"): rdi, rsi, rdx, r10. Those are kept here, since all ops are callee-save.
 
 %include "textpatch/textpatch.inc"
+%include "textpatch/hints.inc"
 
 section .note.GNU-stack noalloc noexec nowrite progbits
 
@@ -214,6 +215,7 @@ tp_xen_pv_write_cr3:
 global tp_xen_pv_iret:function hidden (tp_xen_pv_iret.end - tp_xen_pv_iret)
 align 16, int3
 tp_xen_pv_iret:
+    TP_HINT_WORDS 0
     push 0
     jmp HYPERCALL(HYPERVISOR_IRET)
 .end:
@@ -226,6 +228,7 @@ tp_xen_pv_iret:
 global tp_xen_pv_usergs_sysret64:function hidden (tp_xen_pv_usergs_sysret64.end - tp_xen_pv_usergs_sysret64)
 align 16, int3
 tp_xen_pv_usergs_sysret64:
+    TP_HINT_WORDS 0
     push 0
     jmp HYPERCALL(HYPERVISOR_IRET)
 .end:

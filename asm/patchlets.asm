@@ -3,6 +3,7 @@
 ; keeps every register but rax, so all of them fit callee-save slots.
 
 %include "textpatch/textpatch.inc"
+%include "textpatch/hints.inc"
 
 section .note.GNU-stack noalloc noexec nowrite progbits
 
@@ -50,9 +51,11 @@ TP_PATCHLET_FUNCTION tp_native_swapgs, tp_patchlet_swapgs, {swapgs}
 ; 48 8b 64 24 18 0f 01 f8 48 0f 07: the stack is given up last but two, and nothing is pushed behind that
 TP_PATCHLET_FUNCTION tp_native_usergs_sysret64, tp_patchlet_usergs_sysret64, \
     {mov rsp, [rsp + 3 * 8]}, {swapgs}, {o64 sysret}
+TP_HINT_WORDS_OF tp_native_usergs_sysret64, 0
 
 ; 48 cf
 TP_PATCHLET_FUNCTION tp_native_iret, tp_patchlet_iret, {iretq}
+TP_HINT_WORDS_OF tp_native_iret, 0
 
 ; void tp_native_load_gs(unsigned selector)
 ; Loads the selector where user mode's GS is active: the base that comes with it is user mode's, and the kernel's is
@@ -75,6 +78,7 @@ tp_native_load_gs_done:
     popfq
     ret
 tp_native_load_gs_failed:
+    TP_HINT_CALL 16
     swapgs
     xor eax, eax
     mov gs, eax

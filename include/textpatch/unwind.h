@@ -113,7 +113,8 @@ enum tp_orc_type {
     TP_ORC_WORDS,     /* the frame is rip, cs, rflags, rsp, ss */
     TP_ORC_TYPES,
     TP_ORC_TYPE = 0x0f,
-    TP_ORC_TRAP = 0x40,   /* TP_ORC_WORDS: rip is behind an int3 */
+    TP_ORC_VECTOR = 0x20, /* TP_ORC_WORDS: vector and error code lie below them, as in struct tp_regs; 3 is #BP */
+    TP_ORC_TRAP = 0x40,   /* TP_ORC_WORDS: it is #BP's frame: rip is behind an int3 */
     TP_ORC_SIGNAL = 0x80, /* TP_ORC_CALL: the return address is where execution goes on, not behind a call */
 };
 

@@ -12,6 +12,9 @@ enum { WORD = sizeof(uint64_t) };
 /* As the CPU pushes them, and as they end a struct tp_regs. */
 enum words { RIP, CS, RFLAGS, RSP, SS, WORDS };
 
+/* The two below them: vector and error code. */
+enum { VECTOR_WORDS = 2, BREAKPOINT = 3 };
+
 /* A stack's words are whatever the kernel has put there. */
 typedef uint64_t stack_word __attribute__((may_alias));
 
@@ -166,7 +169,7 @@ static void take_regs(struct tp_unwind *at, const struct tp_regs *regs) {
     at->sp = regs->rsp;
     at->behind = false;
     set_bp(at, true, regs->rbp);
-    if (regs->vector == 3)
+    if (regs->vector == BREAKPOINT)
         read_breakpoint(at, regs);
 }
 
@@ -214,7 +217,8 @@ static bool follow_regs(struct tp_unwind *at, uintptr_t frame) {
 static bool follow_words(struct tp_unwind *at, const struct tp_orc_entry *entry, uintptr_t frame) {
     struct tp_stack stack;
     uintptr_t bp;
-    if (!find_frame(at, frame, WORDS * WORD, &stack))
+    const uintptr_t below = entry->type & TP_ORC_VECTOR ? VECTOR_WORDS * WORD : 0;
+    if (!find_frame(at, frame - below, below + WORDS * WORD, &stack))
         return lose(at);
     const volatile stack_word *words = (const volatile stack_word *)frame;
     if (is_users(words[CS])) {
@@ -228,7 +232,7 @@ static bool follow_words(struct tp_unwind *at, const struct tp_orc_entry *entry,
     at->ip = ip;
     at->sp = sp;
     at->regs = NULL;
-    at->behind = entry->type & TP_ORC_TRAP;
+    at->behind = entry->type & TP_ORC_TRAP || (below && words[-VECTOR_WORDS] == BREAKPOINT);
     set_bp(at, bp_is_known, bp);
     return true;
 }

@@ -70,7 +70,8 @@ TP_COLD static bool is_sound(const struct tp_orc_entry *entry) {
     const unsigned flags = entry->type & ~TP_ORC_TYPE;
     if (type >= TP_ORC_TYPES || base >= TP_ORC_BASES || (entry->registers & TP_ORC_BP) > TP_ORC_BP_UNKNOWN)
         return false;
-    if (flags && !(type == TP_ORC_CALL && flags == TP_ORC_SIGNAL) && !(type == TP_ORC_WORDS && flags == TP_ORC_TRAP))
+    if (flags && !(type == TP_ORC_CALL && flags == TP_ORC_SIGNAL) &&
+        !(type == TP_ORC_WORDS && (flags == TP_ORC_TRAP || flags == TP_ORC_VECTOR)))
         return false;
     return needs_frame(type) == (base != TP_ORC_BASE_NONE);
 }

@@ -24,6 +24,7 @@ enter_user:
     push r13
     push r14
     push r15
+    mov rbp, rsp                  ; for who unwinds: the stack is aligned next
     mov [gs:CPU_RUNNER_STACK], rsp
     mov rbx, rdi
     and rsp, -16                  ; syscall's entry takes it as it is
@@ -38,6 +39,7 @@ enter_user:
 
 ; rsp as it was kept, interrupts masked
 left_user:
+    TP_HINT_CALL 7 * 8, 4 * 8
     pop r15
     pop r14
     pop r13

@@ -6,6 +6,7 @@
 ; addresses.
 
 %include "platform.inc"
+%include "textpatch/hints.inc"
 
 global start_pvh
 global start_multiboot2
@@ -175,13 +176,16 @@ enter_long_mode:
     jmp 0x08:physical(in_long_mode)
 
 bits 64
+    TP_HINT_END_RANGE start_pvh, in_long_mode
 in_long_mode:
+    TP_HINT_END
     mov rax, at_kernel_addresses
     jmp rax
 
 section .text progbits alloc exec nowrite align=16
 default rel
 at_kernel_addresses:
+    TP_HINT_END
     mov eax, 0x10
     mov ds, eax
     mov es, eax

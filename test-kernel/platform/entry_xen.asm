@@ -3,6 +3,7 @@
 ; start_info (xen/xen.h). The notes are described in xen/elfnote.h.
 
 %include "platform.inc"
+%include "textpatch/hints.inc"
 
 global start_xen_pv
 global hypercall_page
@@ -51,6 +52,7 @@ section .text.entry progbits alloc exec nowrite align=16
 bits 64
 default rel
 start_xen_pv:
+    TP_HINT_END
     cld
     mov rsp, boot_stack_top
     mov rbx, rsi
@@ -71,6 +73,7 @@ start_xen_pv:
 
 ; int3 shows a hypercall made in the native world at its place.
 section .text.hypercall_page progbits alloc exec nowrite align=4096
+    TP_HINT_HYPERCALL_PAGE hypercall_page
 tp_xen_hypercall_page:
 hypercall_page:
     times 4096 int3

@@ -55,6 +55,7 @@ exception_common:
     call handle_exception
 ; rsp at a struct tp_regs whose every slot is filled, interrupts masked.
 return_from_exception:
+    TP_HINT_REGS 0
     call_exit_hooks
     TP_LEAVE
 

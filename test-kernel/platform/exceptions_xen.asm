@@ -46,6 +46,7 @@ xen_event_callback:
 ; Xen couldn't load a segment while returning: ds, es, fs, gs come before rip.
     align 16
 xen_failsafe_callback:
+    TP_HINT_WORDS 6 * 8
     pop rcx
     pop r11
     lea rsp, [rsp + 4 * 8]

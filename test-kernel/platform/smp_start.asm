@@ -6,6 +6,7 @@
 ; paging on.
 
 %include "platform.inc"
+%include "textpatch/hints.inc"
 
 global trampoline_start
 global trampoline_end
@@ -53,12 +54,15 @@ start_protected:
     mov ss, eax
     xor ebp, ebp                  ; no protocol: not the boot CPU
     jmp enter_long_mode
+start_protected_end:
+    TP_HINT_END_RANGE start_protected, start_protected_end
 
 ; From entry_native.asm, at the kernel's addresses and with its page tables.
 section .text progbits alloc exec nowrite align=16
 bits 64
 default rel
 start_other_cpu:
+    TP_HINT_END
     mov rbx, [starting_cpu]
     mov rax, rbx
     mov rdx, rbx

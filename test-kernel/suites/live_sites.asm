@@ -50,7 +50,7 @@ TP_PATCHLET_FUNCTION live_inline_two, live_inline_two_patchlet, {mov eax, 1012}
 ; there when the bytes change gets half of one value and half of the other.
 TP_PATCHLET_FUNCTION live_several_one, live_several_one_patchlet, {mov al, 0x11}, {pause}, {mov ah, 0x11}
 TP_PATCHLET_FUNCTION live_several_two, live_several_two_patchlet, {mov al, 0x22}, {pause}, {mov ah, 0x22}
-TP_PATCHLET_FUNCTION live_stack, live_stack_patchlet, {push 0x55}, {pop rax}
+TP_PATCHLET_FUNCTION live_stack, live_stack_patchlet, {push rax}, {pop rax}, {mov al, 0x55}
 
 ; Visits
 

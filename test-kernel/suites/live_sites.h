@@ -26,7 +26,7 @@ enum { LIVE_NONE = 9, LIVE_FELL = 21, LIVE_JUMPED = 22 };
 unsigned long live_one(void), live_two(void), live_three(void);
 unsigned long live_inline_one(void), live_inline_two(void);   /* have inline forms of one instruction */
 unsigned long live_several_one(void), live_several_two(void); /* of three, of the same lengths, a pause in between */
-unsigned long live_stack(void);                               /* of two: push, pop */
+unsigned long live_stack(void);                               /* of three: push, pop, mov */
 /* What no function may do: they write above their frame, to rcx. LIVE_TWO. */
 unsigned long live_damage_stack(void), live_damage_register(void);
 enum {

@@ -29,7 +29,7 @@ static struct tp_orc_entry make_entry(void) {
     if (entry.type == TP_ORC_CALL && !random_number(8))
         entry.type |= TP_ORC_SIGNAL;
     if (entry.type == TP_ORC_WORDS && !random_number(8))
-        entry.type |= TP_ORC_TRAP;
+        entry.type |= random_number(2) ? TP_ORC_TRAP : TP_ORC_VECTOR;
     return entry;
 }
 

@@ -36,6 +36,7 @@ enum place {
     REGS,
     WORDS,
     WORDS_TRAP,
+    WORDS_VECTOR,
     PLACES,
 };
 
@@ -55,6 +56,7 @@ static const struct tp_orc_entry entries[PLACES] = {
     [REGS] = {0, 0, TP_ORC_BASE_SP, TP_ORC_REGS},
     [WORDS] = {16, -16, TP_ORC_BASE_SP | TP_ORC_BP_SAVED, TP_ORC_WORDS},
     [WORDS_TRAP] = {0, 0, TP_ORC_BASE_SP, TP_ORC_WORDS | TP_ORC_TRAP},
+    [WORDS_VECTOR] = {16, 0, TP_ORC_BASE_SP, TP_ORC_WORDS | TP_ORC_VECTOR},
 };
 
 static struct tp_unwind_table table;
@@ -214,6 +216,12 @@ static void behind(void **state) {
         frame = start(trap ? WORDS_TRAP : WORDS, (uintptr_t)&regs->rip - (trap ? 0 : 16), 0);
         assert_true(tp_unwind_next(&frame));
         assert_int_equal(tp_unwind_place(&frame), ip - trap);
+    }
+    for (unsigned vector = 2; vector < 5; vector++) {
+        regs->vector = vector;
+        frame = start(WORDS_VECTOR, (uintptr_t)&regs->vector, 0);
+        assert_true(tp_unwind_next(&frame));
+        assert_int_equal(tp_unwind_place(&frame), ip - (vector == 3));
     }
 }
 
@@ -378,6 +386,7 @@ static void bounds(void **state) {
     lose_at(CALL_8, UINTPTR_MAX - 7, 0);
     lose_at(REGS, at(0, STACK_WORDS - 21), 0);
     lose_at(WORDS, at(0, STACK_WORDS - 6), 0);
+    lose_at(WORDS_VECTOR, at(0, 0) - 16, 0);
     lay_regs(0, STACK_WORDS - 22, END, at(0, STACK_WORDS));
     frame = start(REGS, at(0, STACK_WORDS - 22), 0);
     expect_frame(&frame, END, at(0, STACK_WORDS), 0xb9);

@@ -13,6 +13,7 @@ static const struct command *const commands[] = {
     &check_command,
     &list_command,
     &lines_command,
+    &orc_command,
     &sites_command,
 };
 

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What assembler code says of itself: section .debug_textpatch_hints, by the macros of textpatch/hints.inc.
+ */
+#include <string.h>
+
+#include "orc.h"
+#include "report.h"
+
+#define SECTION ".debug_textpatch_hints"
+
+enum hint_kind {
+    HINT_HERE,           /* the state in front of this instruction; it is followed from here on */
+    HINT_RANGE,          /* the state of all bytes up to `end`; nothing is followed */
+    HINT_HYPERCALL_PAGE, /* Xen fills it */
+};
+
+struct hint {
+    uint64_t address;
+    uint64_t end;
+    int16_t sp_offset, bp_offset;
+    uint8_t registers, type;
+    uint16_t kind;
+};
+
+TP_STATIC_ASSERT(sizeof(struct hint) == 24, "textpatch/hints.inc");
+
+/*
+ * 51           push %rcx          b8 xx xx xx xx  mov $n, %eax       41 5b  pop %r11      c3  ret
+ * 41 53        push %r11          0f 05           syscall            59     pop %rcx
+ * The call iret pushes rax, too, and has no way back (xen/arch/x86/hypercall.c).
+ */
+static void set_hypercall(struct orc_text *text, uint64_t address, bool is_iret) {
+    static const struct {
+        uint8_t at, pushed;
+    } steps[] = {{0, 0}, {1, 8}, {3, 16}, {12, 8}, {13, 0}};
+    static const struct {
+        uint8_t at, pushed;
+    } iret_steps[] = {{0, 0}, {1, 8}, {3, 16}, {4, 24}};
+    struct orc_state state = called_state;
+    if (is_iret) /* the flags of the call, then the five words */
+        state = (struct orc_state){.sp_offset = 8, .registers = TP_ORC_BASE_SP, .type = TP_ORC_WORDS};
+    const int32_t base = state.sp_offset;
+    unsigned count = is_iret ? sizeof iret_steps / sizeof *iret_steps : sizeof steps / sizeof *steps;
+    for (unsigned i = 0; i < count; i++) {
+        unsigned at = is_iret ? iret_steps[i].at : steps[i].at;
+        state.sp_offset = base + (is_iret ? iret_steps[i].pushed : steps[i].pushed);
+        set_states(text, address + at, 32 - at, &state);
+    }
+}
+
+static void set_hypercalls(struct orc_text *text, uint64_t address) {
+    enum { CALLS = 128, BYTES = 32, IRET = 23 };
+    for (unsigned i = 0; i < CALLS; i++)
+        set_hypercall(text, address + i * BYTES, i == IRET);
+    for (unsigned i = 0; i < CALLS * BYTES && lies_in_text(text, address + i); i++)
+        set_mark(text, address + i, MARK_FIXED);
+}
+
+static bool is_sound(const struct hint *hint) {
+    unsigned type = hint->type & TP_ORC_TYPE;
+    return type < TP_ORC_TYPES && (hint->registers & TP_ORC_BASE) < TP_ORC_BASES &&
+           (hint->registers & TP_ORC_BP) <= TP_ORC_BP_UNKNOWN && (type >= TP_ORC_CALL) == (hint->registers != 0);
+}
+
+static void take_hint(struct orc_text *text, const struct hint *hint, uint64_t offset) {
+    struct orc_state state = {hint->sp_offset, hint->bp_offset, hint->registers, hint->type, 0};
+    if (hint->address == 0 || hint->address == UINT64_MAX)
+        return; /* of code that the linker dropped */
+    if (!lies_in_text(text, hint->address) || !is_sound(hint)) {
+        complain(SECTION "+0x%lx: this is no hint for code of this kernel", (unsigned long)offset);
+        return;
+    }
+    switch (hint->kind) {
+    case HINT_HERE:
+        set_states(text, hint->address, 1, &state);
+        set_mark(text, hint->address, MARK_HINT);
+        break;
+    case HINT_RANGE:
+        for (uint64_t at = hint->address; at < hint->end && lies_in_text(text, at); at++) {
+            set_states(text, at, 1, &state);
+            set_mark(text, at, MARK_FIXED);
+        }
+        break;
+    case HINT_HYPERCALL_PAGE:
+        set_hypercalls(text, hint->address);
+        break;
+    default:
+        complain(SECTION "+0x%lx: a hint of a kind that this tool doesn't know", (unsigned long)offset);
+    }
+}
+
+void read_hints(struct orc_text *text) {
+    const struct kernel_section *section = find_section(text->kernel, SECTION);
+    if (!section || !section->bytes)
+        return;
+    if (section->size % sizeof(struct hint) != 0)
+        complain(SECTION ": 0x%lx bytes are no array of hints", (unsigned long)section->size);
+    for (uint64_t at = 0; at + sizeof(struct hint) <= section->size; at += sizeof(struct hint)) {
+        struct hint hint;
+        memcpy(&hint, section->bytes + at, sizeof hint);
+        take_hint(text, &hint, at);
+    }
+}

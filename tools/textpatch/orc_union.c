@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every form that a site may hold, at once.
+ *
+ * How it works
+ *   The state in front of the site is known; each form is followed from there. A byte at which an instruction of any form
+ *   begins gets the state in front of that instruction, whatever the site holds as linked. So the table is right for all
+ *   of them, and is never changed. It is possible where all forms that have a boundary at one byte agree there: else two
+ *   forms are told, and the build ends. Moving a boundary mends that: a prefix in front of a one-byte instruction.
+ *   Behind the last form's end all forms have the stack as it was.
+ */
+#include "disassemble.h"
+#include "flow_state.h"
+#include "forms.h"
+#include "report.h"
+
+struct boundary {
+    const struct form *form; /* the first one that has it; NULL: none */
+    struct orc_state state;
+};
+
+struct site_union {
+    struct orc_text *text;
+    const struct site_forms *site;
+    struct boundary boundaries[TP_SITE_LENGTH_MAX + 1];
+};
+
+static const char *show_form(const struct site_union *work, const struct form *form) {
+    return format_text("%s: %s", form->name,
+                       disassemble(work->text->kernel, form->bytes, work->site->length, work->site->address));
+}
+
+static void complain_of(const struct site_union *work, unsigned offset, const struct form *form,
+                        const struct orc_state *state) {
+    const struct boundary *known = &work->boundaries[offset];
+    complain("%s: two forms of this site disagree at byte %u, where the caller must be found in both:\n"
+             "  %s\n    there: %s\n  %s\n    there: %s\n"
+             "  A prefix in front of an instruction before that byte would part them.",
+             describe_address(work->text->kernel, work->site->address), offset, show_form(work, known->form),
+             describe_state(&known->state), show_form(work, form), describe_state(state));
+}
+
+static void note_boundary(struct site_union *work, unsigned offset, const struct form *form,
+                          const struct orc_state *state) {
+    struct boundary *known = &work->boundaries[offset];
+    struct orc_state plain = plain_state(state);
+    if (!known->form)
+        *known = (struct boundary){form, plain};
+    else if (!same_state(&known->state, &plain))
+        complain_of(work, offset, form, &plain);
+}
+
+static void complain_of_end(const struct site_union *work, const struct form *form, const struct orc_state *state) {
+    complain("%s: this form leaves another stack than it found:\n  %s\n    behind it: %s\n    in front: %s",
+             describe_address(work->text->kernel, work->site->address), show_form(work, form), describe_state(state),
+             describe_state(&work->boundaries[0].state));
+}
+
+/* The original may change the stack (an alternative around a push): then all forms have to. */
+static void follow_form(struct site_union *work, const struct form *form, struct orc_state state) {
+    unsigned offset = 0;
+    while (offset < work->site->length) {
+        struct tp_insn insn;
+        note_boundary(work, offset, form, &state);
+        if (!decode_at(form->bytes + offset, work->site->length - offset, &insn))
+            return;
+        step_state(&state, &insn, form->bytes + offset);
+        offset += insn.length;
+        if (insn.flags & TP_INSN_ENDS_FLOW || insn.kind == TP_INSN_UD)
+            return;
+    }
+    struct boundary *end = &work->boundaries[work->site->length];
+    struct orc_state plain = plain_state(&state);
+    if (!end->form)
+        *end = (struct boundary){form, plain};
+    else if (!same_state(&end->state, &plain))
+        complain_of_end(work, form, &plain);
+}
+
+static void set_boundaries(struct site_union *work) {
+    struct orc_state state = work->boundaries[0].state;
+    for (unsigned offset = 0; offset < work->site->length; offset++) {
+        if (work->boundaries[offset].form)
+            state = work->boundaries[offset].state;
+        set_states(work->text, work->site->address + offset, 1, &state);
+    }
+}
+
+static void unite_site(struct orc_text *text, const struct site_forms *site) {
+    struct site_union work = {.text = text, .site = site};
+    struct orc_state state = state_at(text, site->address);
+    if (site->forms[0].whole == false || state.type == TP_ORC_UNDEFINED)
+        return; /* a lock prefix has no inside; where nothing is known of the code, nothing is to be united */
+    for (uint32_t i = 0; i < site->count; i++)
+        follow_form(&work, &site->forms[i], state);
+    set_boundaries(&work);
+}
+
+void unite_forms(struct orc_text *text, const struct image *image) {
+    for (uint32_t at = 0; at < image->tables.place_count; at++) {
+        if (!is_outermost(image, at))
+            continue;
+        struct site_forms site = collect_forms(image, at);
+        if (site.count && lies_in_text(text, site.address) && lies_in_text(text, site.address + site.length - 1))
+            unite_site(text, &site);
+    }
+}
