@@ -128,7 +128,8 @@ static void make_original_bytes(void) { ((struct tp_form *)bytes_of(target_of(&a
 static void make_inside(void) { any(TP_KIND_OP)->text += 1; }
 static void make_cut_end(void) {
     struct tp_site *site = find_record(TP_KIND_OP, 6);
-    while ((site->kind & 15) != TP_KIND_OP || site->length != 6 || measure_instruction(text_of(site) + 6, 15) < 2)
+    while ((site->kind & 15) != TP_KIND_OP || site->length != 6 || !is_in_text(target_of(&site->text)) ||
+           measure_instruction(text_of(site) + 6, 15) < 2)
         site++;
     site->length = 7;
 }
