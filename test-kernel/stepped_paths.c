@@ -1,135 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "stepped_paths.h"
 
+#include <textpatch/live.h>
+
 #include "code_walk.h"
 #include "entry_steps.h"
 #include "native.h"
-#include "ports.h"
 #include "pv_ops.h"
-#include "support.h"
 #include "user.h"
-
-enum { MSR_KERNEL_GS_BASE = 0xc0000102 };
-enum { CALL_LAZY = 5, CALL_LAZY_BY_IRET, CALL_COMPLETE = FIRST_COMPLETE_SYSCALL + 5, CALL_COMPLETE_BY_IRET };
-enum { CALL_EXIT = FIRST_COMPLETE_SYSCALL };
-enum { FLAGS_RF = 1 << 16, FLAGS_ALWAYS = 2, FLAGS_STATUS = 0xcd5 /* CF PF AF ZF SF DF OF */ };
-enum { KERNEL_CODE = 0x08, USER_DATA_SELECTOR = 0x23, SELECTOR_NOT_FOR_USER = 0x20, ANSWER = 0x1357 };
-enum { USER_GS_OFFSET = 0x1000, AT_GS = 0x5150 };
-static const uint64_t NOT_CANONICAL = 1ull << 47;
 
 extern const uint8_t native_syscall[], exception_common[], syscall_common[], tp_mend_fault[];
 extern const uint8_t tp_native_load_gs_failed[];
 
-struct tp_regs stepped_given;
-struct stepped_registers stepped_found;
-bool careless;
-
-static const struct path *path;
-static struct tp_regs awaited, wanted; /* the next frame, and what is found at last */
-static unsigned visits;
-static struct process process;
-
-/* ---- What handlers see ---- */
-
-static bool comes_from_user(void) {
-    return path->flags & PATH_FROM_USER;
-}
-
-static bool is_extra(unsigned slot) {
-    return slot <= offsetof(struct tp_regs, rbx) / 8;
-}
-
-static void check_frame(const struct tp_regs *regs) {
-    const uint64_t *found = (const uint64_t *)regs, *expected = (const uint64_t *)&awaited;
-    if (!comes_from_user())
-        awaited.rsp = stepped_given.rsp;
-    for (unsigned slot = 0; slot < TP_REGS_SIZE / 8; slot++) {
-        uint64_t mask = UINT64_MAX;
-        if (slot == offsetof(struct tp_regs, rflags) / 8)
-            mask = ~(uint64_t)FLAGS_RF; /* faults set it */
-        if (slot == offsetof(struct tp_regs, ss) / 8)
-            mask = 0xffff;
-        if ((found[slot] ^ expected[slot]) & mask && !(path->flags & PATH_LAZY && is_extra(slot)))
-            report_failure("a slot of the frame", slot);
-    }
-}
-
-static void visit(struct tp_regs *regs) {
-    check_context(regs->rip);
-    check_frame(regs);
-    visits++;
-    if (careless)
-        regs->r12 ^= 1;
-    if (path->answer)
-        path->answer(regs);
-    else
-        regs->rip = (uintptr_t)wanted.rip;
-}
-
-static bool handle_path(struct tp_regs *regs) {
-    visit(regs);
-    return true;
-}
-
-static bool handle_invalid(struct tp_regs *regs) {
-    if (regs->rip != (uintptr_t)raise_invalid_at)
-        return handle_path(regs);
-    check_context(regs->rip);
-    regs->rip = (uintptr_t)raise_invalid_end;
-    return true;
-}
-
-static bool handle_breakpoint(struct tp_regs *regs) {
-    if (regs->rip != (uintptr_t)raise_breakpoint_end)
-        return handle_path(regs);
-    return check_context(regs->rip);
-}
-
-static void handle_call(struct tp_regs *regs) {
-    if (regs->rax == CALL_EXIT)
-        exit_process(regs, 0);
-    else
-        visit(regs);
-}
-
-/* ---- What they answer ---- */
-
-static void answer_plainly(struct tp_regs *regs) {
-    regs->rax = wanted.rax = ANSWER;
-}
-
-/* sysret can't do that. */
-static void answer_by_iret(struct tp_regs *regs) {
-    answer_plainly(regs);
-    regs->rcx = wanted.rcx = ANSWER + 1;
-}
-
-/* A stack segment of the wrong privilege: IRET fails, and that becomes an exception of user mode. */
-static void answer_by_bad_stack(struct tp_regs *regs) {
-    regs->rip = wanted.rip;
-    regs->ss = visits == 1 ? SELECTOR_NOT_FOR_USER : USER_DATA_SELECTOR;
-    awaited = *regs;
-    awaited.vector = VECTOR_GENERAL_PROTECTION;
-    awaited.error_code = SELECTOR_NOT_FOR_USER;
-}
-
-/* Fails in IRET, or right behind it. */
-static void answer_by_bad_address(struct tp_regs *regs) {
-    regs->rip = visits == 1 ? NOT_CANONICAL : wanted.rip;
-    awaited = *regs;
-    awaited.vector = VECTOR_GENERAL_PROTECTION;
-    awaited.error_code = 0;
-}
-
-static void answer_by_nmi(struct tp_regs *regs) {
-    if (regs->vector == VECTOR_NMI)
-        return;
-    regs->rip = awaited.rip = wanted.rip;
-    awaited.vector = VECTOR_NMI;
-    resume_with_nmi(regs, path->flags & PATH_FROM_USER);
-}
-
-/* ---- The paths ---- */
+/* Some that the programs don't use to end. */
+enum { CALL_LAZY = 5, CALL_LAZY_BY_IRET, CALL_COMPLETE = FIRST_COMPLETE_SYSCALL + 5, CALL_COMPLETE_BY_IRET };
 
 #define PROGRAM(label) .program = label, .at = label##_at, .end = label##_end
 #define FUNCTION(label) .function = label, .at = label##_at, .end = label##_end
@@ -139,14 +23,24 @@ static void answer_by_nmi(struct tp_regs *regs) {
      .error_code = number, .vector = TP_VECTOR_SYSCALL, .visits = 1, .answer = how,                          \
      .starts = {native_syscall}}
 #define USER_FAULT(title, label, number, code)                                                               \
-    {.name = title, PROGRAM(label), .flags = PATH_FROM_USER, .vector = number, .error_code = code, .visits = 1}
+    {.name = title, PROGRAM(label), .flags = PATH_FROM_USER, .visits = 1, .vector = number,                  \
+     .error_code = code}
 #define USER_TRAP(title, label, number, flag)                                                                \
-    {.name = title, PROGRAM(label), .flags = PATH_FROM_USER | PATH_TRAP | (flag), .vector = number, .visits = 1}
+    {.name = title, PROGRAM(label), .flags = PATH_FROM_USER | PATH_TRAP | (flag), .visits = 1,               \
+     .vector = number}
 #define KERNEL_FAULT(title, label, number, code)                                                             \
     {.name = title, FUNCTION(label), .vector = number, .error_code = code, .visits = 1}
 #define KERNEL_TRAP(title, label, number, flag)                                                              \
     {.name = title, FUNCTION(label), .flags = PATH_TRAP | (flag), .vector = number, .visits = 1}
-#define STUB(vector) (native_stubs + (vector) * NATIVE_STUB_SIZE)
+
+#define USER_BREAKPOINT(title, entry, flag)                                                                  \
+    {.name = title, PROGRAM(user_breakpoint), .flags = PATH_FROM_USER | PATH_TRAP | (flag), .visits = 1,     \
+     .vector = VECTOR_BREAKPOINT, .breakpoint = entry, .starts = {entry}}
+#define KERNEL_BREAKPOINT(title, label, entry, flag)                                                         \
+    {.name = title, FUNCTION(label), .flags = PATH_TRAP | (flag), .visits = 1, .vector = VECTOR_BREAKPOINT,  \
+     .breakpoint = entry, .starts = {entry}}
+#define LIBRARY_ENTRY ((const uint8_t *)tp_breakpoint_entry)
+#define LIBRARY_ENTRY_COPIED ((const uint8_t *)tp_breakpoint_entry_copied)
 
 const struct path paths[] = {
     USER_CALL("syscall, lazy", CALL_LAZY, PATH_LAZY, answer_plainly),
@@ -158,13 +52,20 @@ const struct path paths[] = {
     USER_FAULT("user's #GP", user_protection, VECTOR_GENERAL_PROTECTION, 0),
     USER_FAULT("user's #PF", user_page_fault, VECTOR_PAGE_FAULT, 6),
     USER_TRAP("user's #BP", user_breakpoint, VECTOR_BREAKPOINT, 0),
-    USER_TRAP("user's #BP, paranoid", user_breakpoint, VECTOR_BREAKPOINT, PATH_OWN_BREAKPOINT),
+    USER_BREAKPOINT("user's #BP, paranoid", paranoid_breakpoint, PATH_OWN_STACK),
+    USER_BREAKPOINT("user's #BP, gap", LIBRARY_ENTRY, 0),
+    USER_BREAKPOINT("user's #BP, gap, own stack", LIBRARY_ENTRY, PATH_OWN_STACK),
+    USER_BREAKPOINT("user's #BP, copy", LIBRARY_ENTRY_COPIED, 0),
+    USER_BREAKPOINT("user's #BP, copy, own stack", LIBRARY_ENTRY_COPIED, PATH_OWN_STACK),
     USER_TRAP("user's interrupt", user_nothing, VECTOR_EVENT, PATH_INTERRUPT),
     {.name = "user's NMI", PROGRAM(user_invalid), .flags = PATH_FROM_USER | PATH_NMI, .visits = 2,
      .vector = VECTOR_INVALID_OPCODE, .answer = answer_by_nmi},
     {.name = "iret to a bad stack", PROGRAM(user_invalid), .flags = PATH_FROM_USER, .visits = 2,
      .vector = VECTOR_INVALID_OPCODE, .answer = answer_by_bad_stack,
      .starts = {STUB(VECTOR_INVALID_OPCODE), STUB(VECTOR_GENERAL_PROTECTION)}},
+    {.name = "iret to a bad stack, gap", PROGRAM(user_breakpoint), .flags = PATH_FROM_USER | PATH_TRAP,
+     .visits = 2, .vector = VECTOR_BREAKPOINT, .answer = answer_by_bad_stack, .breakpoint = LIBRARY_ENTRY,
+     .starts = {LIBRARY_ENTRY, STUB(VECTOR_GENERAL_PROTECTION)}},
     {.name = "iret to a bad address", PROGRAM(user_invalid), .flags = PATH_FROM_USER, .visits = 2,
      .vector = VECTOR_INVALID_OPCODE, .answer = answer_by_bad_address,
      .starts = {STUB(VECTOR_INVALID_OPCODE), STUB(VECTOR_GENERAL_PROTECTION)}},
@@ -172,12 +73,18 @@ const struct path paths[] = {
     KERNEL_FAULT("kernel's #GP", kernel_protection, VECTOR_GENERAL_PROTECTION, ABSENT_SELECTOR),
     KERNEL_FAULT("kernel's #PF", kernel_page_fault, VECTOR_PAGE_FAULT, 2),
     KERNEL_TRAP("kernel's #BP", kernel_breakpoint, VECTOR_BREAKPOINT, 0),
-    KERNEL_TRAP("kernel's #BP, paranoid", kernel_breakpoint, VECTOR_BREAKPOINT, PATH_OWN_BREAKPOINT),
-    KERNEL_TRAP("kernel's #BP, paranoid, user's GS", kernel_breakpoint_with_user_gs, VECTOR_BREAKPOINT,
-                PATH_OWN_BREAKPOINT | PATH_USER_GS),
+    KERNEL_BREAKPOINT("kernel's #BP, paranoid", kernel_breakpoint, paranoid_breakpoint, PATH_OWN_STACK),
+    KERNEL_BREAKPOINT("kernel's #BP, paranoid, user's GS", kernel_breakpoint_with_user_gs,
+                      paranoid_breakpoint, PATH_OWN_STACK | PATH_USER_GS),
+    KERNEL_BREAKPOINT("kernel's #BP, gap", kernel_breakpoint, LIBRARY_ENTRY, 0),
+    KERNEL_BREAKPOINT("kernel's #BP, gap, own stack", kernel_breakpoint, LIBRARY_ENTRY, PATH_OWN_STACK),
+    KERNEL_BREAKPOINT("kernel's #BP, copy", kernel_breakpoint, LIBRARY_ENTRY_COPIED, 0),
+    KERNEL_BREAKPOINT("kernel's #BP, copy, own stack", kernel_breakpoint, LIBRARY_ENTRY_COPIED,
+                      PATH_OWN_STACK),
     KERNEL_TRAP("kernel's interrupt", kernel_interrupt, VECTOR_EVENT, PATH_INTERRUPT),
     KERNEL_TRAP("kernel's #MC", kernel_machine_check, VECTOR_MACHINE_CHECK, 0),
-    KERNEL_TRAP("kernel's #MC, user's GS", kernel_machine_check_with_user_gs, VECTOR_MACHINE_CHECK, PATH_USER_GS),
+    KERNEL_TRAP("kernel's #MC, user's GS", kernel_machine_check_with_user_gs, VECTOR_MACHINE_CHECK,
+                PATH_USER_GS),
     KERNEL_TRAP("kernel's NMI", kernel_nmi, VECTOR_NMI, PATH_NMI),
     KERNEL_TRAP("kernel's NMI, user's GS", kernel_nmi_with_user_gs, VECTOR_NMI, PATH_NMI | PATH_USER_GS),
     {.name = "kernel's NMI, sent", FUNCTION(kernel_invalid), .flags = PATH_NMI, .visits = 2,
@@ -209,7 +116,7 @@ static void walk_stub(unsigned vector, enum walk walk, unsigned marks) {
 void collect_places(bool applied) {
     static const uint8_t *const always[] = {
         exception_common, syscall_common, native_syscall, tp_mend_fault, tp_native_load_gs_failed,
-        paranoid_breakpoint,
+        paranoid_breakpoint, LIBRARY_ENTRY, LIBRARY_ENTRY_COPIED,
     };
     static void (*const originals[])(void) = {tp_native_swapgs, tp_native_iret, tp_native_usergs_sysret64};
     static const unsigned stubs[] = {VECTOR_BREAKPOINT,   VECTOR_INVALID_OPCODE, VECTOR_GENERAL_PROTECTION,
@@ -224,236 +131,4 @@ void collect_places(bool applied) {
     walk_code((uintptr_t)tp_native_load_gs, WALK_ALL, 0);
     walk_stub(VECTOR_MACHINE_CHECK, WALK_FIRST_JUMP_TAKEN, 0); /* INT 18 is the kernel's alone */
     walk_stub(VECTOR_NMI, WALK_ALL, PLACE_OF_NMI);
-}
-
-/* ---- One run ---- */
-
-static uint64_t make_noise(void) {
-    static uint64_t noise;
-    noise += 0x9e3779b97f4a7c15;
-    return noise ^ noise >> 29;
-}
-
-static uint16_t own_stack_selector(void) {
-    uint16_t selector;
-    __asm__ volatile("mov %%ss, %0" : "=r"(selector));
-    return selector;
-}
-
-static uint64_t address_of(const uint8_t *label) {
-    return comes_from_user() ? user_address(label) : (uintptr_t)label;
-}
-
-/* Each register holds something else each time, but for what the path asks for. */
-static void fill_given(void) {
-    uint64_t *slots = (uint64_t *)&stepped_given;
-    for (unsigned slot = 0; slot < offsetof(struct tp_regs, vector) / 8; slot++)
-        slots[slot] = make_noise();
-    stepped_given.rflags = (make_noise() & FLAGS_STATUS) | FLAGS_ALWAYS;
-    if (path->rax)
-        stepped_given.rax = path->rax;
-    if (path->rdi)
-        stepped_given.rdi = path->rdi;
-}
-
-/* What `syscall` makes of rcx and r11: Intel SDM vol. 2. */
-static void await_frame(void) {
-    awaited.vector = path->vector;
-    awaited.error_code = path->error_code;
-    awaited.rip = path->flags & PATH_TRAP ? wanted.rip : address_of(path->at);
-    if (path->vector != TP_VECTOR_SYSCALL)
-        return;
-    awaited.rcx = wanted.rcx = wanted.rip;
-    awaited.r11 = wanted.r11 = awaited.rflags;
-}
-
-static void begin_program(void) {
-    make_process(&process, path->name, path->program, 0);
-    stepped_given.rflags |= FLAGS_IF;
-    stepped_given.rsp = process.regs.rsp;
-    stepped_given.rip = process.regs.rip;
-    stepped_given.cs = process.regs.cs;
-    stepped_given.ss = process.regs.ss;
-    process.regs = stepped_given;
-    process.gs_base = USER_DATA + USER_GS_OFFSET;
-    *(uint64_t *)(process.data + USER_GS_OFFSET) = AT_GS;
-}
-
-/* rsp is stored by the function itself. */
-static void begin_function(void) {
-    stepped_given.cs = KERNEL_CODE;
-    stepped_given.ss = own_stack_selector();
-    write_msr_native(MSR_KERNEL_GS_BASE, USER_DATA + USER_GS_OFFSET);
-}
-
-static void begin_run(void) {
-    fill_given();
-    if (comes_from_user())
-        begin_program();
-    else
-        begin_function();
-    awaited = wanted = stepped_given;
-    wanted.rip = address_of(path->end);
-    if (path->flags & PATH_INTERRUPT)
-        awaited.rflags |= FLAGS_IF;
-    await_frame();
-    visits = 0;
-}
-
-static void set_own_breakpoint(bool own) {
-    use_breakpoint_stack(own);
-    if (own)
-        set_exception_entry(VECTOR_BREAKPOINT, paranoid_breakpoint);
-    else
-        reset_exception_entry(VECTOR_BREAKPOINT);
-}
-
-static void raise_interrupt(void) {
-    unsigned patience = 1000000;
-    raise_event();
-    while (!event_is_pending() && --patience > 0)
-        pause_briefly();
-}
-
-static void run_program(void) {
-    run_processes((struct process *const[]){&process}, 1);
-    stepped_found = *(const struct stepped_registers *)process.data;
-    if (process.state != PROCESS_EXITED || stepped_found.at_gs != AT_GS)
-        report_failure("the program's end", process.regs.rip);
-    release_process(&process);
-}
-
-static uint16_t read_gs(void) {
-    uint16_t selector;
-    __asm__ volatile("mov %%gs, %0" : "=r"(selector));
-    return selector;
-}
-
-/* The base is what the descriptor says, and the selector as it was loaded. */
-static void check_loaded_gs(void) {
-    bool refused = path->rdi == ABSENT_SELECTOR;
-    if (refused)
-        wanted.rax = 0;
-    if (read_gs() != (refused ? 0 : path->rdi) || read_msr_native(MSR_KERNEL_GS_BASE) != 0)
-        report_failure("GS that was loaded", read_gs());
-}
-
-static void run_function(void) {
-    path->function();
-    wanted.rsp = stepped_given.rsp;
-    if (path->flags & PATH_LOADS_GS)
-        check_loaded_gs();
-    else if (read_msr_native(MSR_KERNEL_GS_BASE) != USER_DATA + USER_GS_OFFSET)
-        report_failure("user mode's GS", read_msr_native(MSR_KERNEL_GS_BASE));
-}
-
-/* Bochs 2.7 heeds no breakpoint where an NMI goes; so also where the stub leads. From user mode those at each instruction
- * go there, too. */
-static const uint8_t *start_of_nmi(unsigned i) {
-    if (i == 0)
-        return (const uint8_t *)branch_target((uintptr_t)STUB(VECTOR_NMI));
-    return comes_from_user() ? NULL : STUB(VECTOR_NMI);
-}
-
-static const uint8_t *start_of(unsigned i) {
-    if (path->flags & PATH_NMI)
-        return start_of_nmi(i);
-    if (path->starts[0])
-        return path->starts[i];
-    if (i > 0)
-        return NULL;
-    return path->flags & PATH_OWN_BREAKPOINT ? paranoid_breakpoint : STUB(path->vector);
-}
-
-static struct step_plan make_plan(unsigned options, const void *nmi_entry) {
-    bool nmi = path->flags & PATH_NMI;
-    return (struct step_plan){
-        .starts = {(uintptr_t)start_of(0), (uintptr_t)start_of(1)},
-        .end = wanted.rip,
-        .ends_in_user = comes_from_user(),
-        .options = options,
-        .nmi_from_user = nmi && comes_from_user(),
-        .nmi_from_kernel = nmi && !comes_from_user(),
-        .keeps_breakpoint = path->flags & PATH_OWN_BREAKPOINT,
-        .nmi_entry = nmi_entry,
-        .user_gs = path->flags & PATH_LOADS_GS ? 0 : USER_DATA + USER_GS_OFFSET,
-    };
-}
-
-static unsigned count_wrong_slots(void) {
-    const uint64_t *found = (const uint64_t *)&stepped_found, *expected = (const uint64_t *)&wanted;
-    unsigned wrong = stepped_found.regs.rsp != wanted.rsp || stepped_found.regs.rflags != wanted.rflags;
-    for (unsigned slot = 0; slot < offsetof(struct tp_regs, vector) / 8; slot++)
-        wrong += found[slot] != expected[slot];
-    return wrong;
-}
-
-/*
- * NMIs in an NMI: how often its handler runs once more. After those at each of its instructions, and after one on the way
- * out that found the state 1, at jnz. One that finds the state 0 there, or at iretq, makes the NMI repeat itself, and one
- * that comes at the jump to that is noted.
- */
-enum { REPEATS = 5 };
-
-static unsigned count_repeats(const struct step_report *steps) {
-    return path->flags & PATH_NMI && !comes_from_user() && steps->nmis ? REPEATS : 0;
-}
-
-struct path_result run_path(const struct path *chosen, unsigned options, const void *nmi_entry) {
-    struct path_result result = {0};
-    path = chosen;
-    begin_run();
-    struct step_plan plan = make_plan(options, nmi_entry);
-    set_own_breakpoint(path->flags & PATH_OWN_BREAKPOINT);
-    begin_stepping(&plan);
-    if (path->flags & PATH_INTERRUPT)
-        raise_interrupt();
-    if (comes_from_user())
-        run_program();
-    else
-        run_function();
-    result.steps = end_stepping();
-    set_own_breakpoint(false);
-    result.visits = visits;
-    result.wrong_visits = visits - (path->visits + count_repeats(&result.steps));
-    result.wrong_slots = count_wrong_slots();
-    return result;
-}
-
-bool is_right(const struct path_result *result) {
-    const struct step_report *steps = &result->steps;
-    return steps->ended && steps->failures == 0 && steps->wrong_gs == 0 && steps->nmis == steps->nmis_came &&
-           !steps->nmi_is_owed && result->wrong_visits == 0 && result->wrong_slots == 0;
-}
-
-/* ---- Around all ---- */
-
-static exception_handler before[VECTORS];
-static syscall_handler calls_before;
-static const struct {
-    unsigned vector;
-    exception_handler handler;
-} handlers[] = {
-    {VECTOR_BREAKPOINT, handle_breakpoint}, {VECTOR_INVALID_OPCODE, handle_invalid},
-    {VECTOR_GENERAL_PROTECTION, handle_path}, {VECTOR_PAGE_FAULT, handle_path},
-    {VECTOR_MACHINE_CHECK, handle_path}, {VECTOR_SYSCALL_GATE, handle_path},
-};
-
-void open_paths(void) {
-    for (unsigned i = 0; i < sizeof handlers / sizeof *handlers; i++)
-        before[i] = set_exception_handler(handlers[i].vector, handlers[i].handler);
-    calls_before = set_syscall_handler(handle_call);
-    event_hook = visit;
-    path_nmi_handler = visit;
-    install_stepper();
-}
-
-void close_paths(void) {
-    remove_stepper();
-    path_nmi_handler = NULL;
-    event_hook = NULL;
-    set_syscall_handler(calls_before);
-    for (unsigned i = 0; i < sizeof handlers / sizeof *handlers; i++)
-        set_exception_handler(handlers[i].vector, before[i]);
-    load_gs(0);
 }
