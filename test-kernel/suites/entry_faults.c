@@ -247,7 +247,7 @@ static unsigned gs_selector(void) {
     return selector;
 }
 
-static void load(unsigned selector, unsigned loaded) {
+ONE_COPY static void load(unsigned selector, unsigned loaded) {
     bool masked = interrupts_are_masked();
     load_gs(selector);
     if (!EXPECT_EQUAL(gs_selector(), loaded))

@@ -346,7 +346,7 @@ static void ask_with_gs(struct tp_regs *regs) {
     ask(regs);
 }
 
-static void leave_unmended(void) {
+ONE_COPY static void leave_unmended(void) {
     unmended = 0;
     change_frame = ask_with_gs;
     set_exception_entry(VECTOR_GENERAL_PROTECTION, entry_without_mending);
