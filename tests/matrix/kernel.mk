@@ -36,7 +36,6 @@ objects/%.S.o: $(kernel)/%.S
 
 objects/%.asm.o: $(kernel)/%.asm
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -I$(TEXTPATCH_DIR)/include/ $(NASMFLAGS) -M -MF $(@:.o=.d) -MT $@ $<
 	$(NASM) -f elf64 -I$(TEXTPATCH_DIR)/include/ $(NASMFLAGS) -o $@ $<
 
 # Where a linker can't do its compiler's LTO, the compiler makes one object of machine code out of all C files, and
