@@ -44,6 +44,7 @@ function(add_textpatch_kernel name)
     textpatch_read_sources(core core)
     textpatch_read_sources(xen_pv xen-pv)
     textpatch_watch_includes(${kernel_SOURCES} ${core} ${xen_pv})
+    set_property(GLOBAL APPEND PROPERTY TEXTPATCH_KERNELS ${name}) # for tests of all of them
     if(TEXTPATCH_KERNEL_TOOL AND TARGET textpatch-tool)
         textpatch_kernel(${name})
     endif()
