@@ -31,4 +31,8 @@ const uint64_t *list_values(const struct image *image, const struct choices *cho
 void choose_value(struct tp_key *key, uint64_t value);
 void choose_defaults(const struct image *image, const struct choices *choices);
 
+/* "inline native_save_fl, if X": what was rendered with these features, after `key` (or NULL) was given its value. */
+const char *name_choice(const struct image *image, const struct tp_site *site, const struct choices *choices,
+                        unsigned set, const struct tp_key *key, unsigned kind);
+
 #endif

@@ -20,7 +20,7 @@ struct command {
     void (*run)(void *arguments); /* struct arguments: the signature is run_guarded()'s */
 };
 
-extern const struct command check_command, lines_command, list_command, orc_command, sites_command;
+extern const struct command check_command, diff_command, lines_command, list_command, orc_command, sites_command;
 
 /* For a command whose arguments are not what its usage says; status 2. */
 _Noreturn void refuse_usage(const struct command *command);

@@ -96,10 +96,10 @@ static void add_form(struct collection *work, const uint8_t *bytes, unsigned kin
     measure(form, out->site);
 }
 
-static const char *name_form(const struct collection *work, unsigned kind, const struct tp_key *key, unsigned set) {
-    const struct image *image = work->image;
-    const char *name = tp_form_text(kind), *condition = describe_features(&work->choices, set);
-    bool composed = tp_site_kind(work->out->site) == TP_KIND_ALTERNATIVE;
+const char *name_choice(const struct image *image, const struct tp_site *site, const struct choices *choices,
+                        unsigned set, const struct tp_key *key, unsigned kind) {
+    const char *name = tp_form_text(kind), *condition = describe_features(choices, set);
+    bool composed = tp_site_kind(site) == TP_KIND_ALTERNATIVE;
     if (key && key->kind == TP_KEY_KIND_STATIC_KEY && composed)
         name = format_text("%s with %s %s", name, tp_key_name(key), key->wanted ? "enabled" : "disabled");
     else if (key && key->kind != TP_KEY_KIND_STATIC_KEY && (kind == TP_FORM_INLINE || kind == TP_FORM_NOP) &&
@@ -109,6 +109,10 @@ static const char *name_form(const struct collection *work, unsigned kind, const
         name = format_text("%s with %s = %s", name, tp_key_name(key),
                            name_address(image->kernel, key->wanted - image->shift));
     return condition ? format_text("%s, %s", name, condition) : name;
+}
+
+static const char *name_form(const struct collection *work, unsigned kind, const struct tp_key *key, unsigned set) {
+    return name_choice(work->image, work->out->site, &work->choices, set, key, kind);
 }
 
 static void add_state(struct collection *work, const struct tp_key *key, unsigned set) {

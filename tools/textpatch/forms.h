@@ -8,6 +8,7 @@
  *
  * Calls
  *   collect_forms()   all forms of a place: a site in the text that lies in no other, with all that lies in it
+ *   match_form()      which of them some bytes are
  *   is_outermost()    whether a site is such a place; the others come with the one they lie in
  *
  * Example
@@ -63,6 +64,12 @@ struct site_forms collect_forms(const struct image *image, uint32_t at);
 
 /* Of one site by itself, though it lie in another: for lists. */
 struct site_forms collect_own_forms(const struct image *image, uint32_t at);
+
+/*
+ * Which form of a place some bytes of its length are, as they stand in a running kernel: a direct call may be one of any
+ * function. NULL if they are none. In match.c.
+ */
+const char *match_form(const struct image *image, uint32_t at, const uint8_t *found);
 
 static inline bool is_boundary(const struct form *form, unsigned offset) {
     return form->boundaries[offset / 8] >> offset % 8 & 1;

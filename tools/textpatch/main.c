@@ -11,6 +11,7 @@
 
 static const struct command *const commands[] = {
     &check_command,
+    &diff_command,
     &list_command,
     &lines_command,
     &orc_command,
