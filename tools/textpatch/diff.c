@@ -18,6 +18,7 @@ struct options {
     const char *kernel, *dump;
     uint64_t base;
     bool has_base, physical, changed_only;
+    const char **ignored; /* functions that others than the library write */
 };
 
 struct dump {
@@ -26,6 +27,7 @@ struct dump {
     size_t size;
     uint64_t base;
     bool physical;
+    const char *const *ignored;
 };
 
 static uint64_t read_number(const char *word) {
@@ -37,7 +39,8 @@ static uint64_t read_number(const char *word) {
 }
 
 static struct options read_options(const struct arguments *arguments) {
-    struct options options = {.base = 0};
+    struct options options = {.ignored = allocate((size_t)arguments->count + 1, sizeof *options.ignored)};
+    unsigned ignored = 0;
     for (int i = 0; i < arguments->count; i++) {
         const char *word = arguments->words[i];
         bool more = i + 1 < arguments->count;
@@ -47,6 +50,8 @@ static struct options read_options(const struct arguments *arguments) {
             options.has_base = true;
         } else if (strcmp(word, "--changed") == 0) {
             options.changed_only = true;
+        } else if (strcmp(word, "--ignore") == 0 && more) {
+            options.ignored[ignored++] = arguments->words[++i];
         } else if (word[0] == '-' || options.dump) {
             refuse_usage(&diff_command);
         } else if (options.kernel) {
@@ -90,15 +95,24 @@ static void compare_site(const struct image *image, uint32_t at, const uint8_t *
                tp_site_has_key(site) ? " " : "", tp_site_has_key(site) ? tp_key_name(tp_site_key(site)) : "", form, insns);
 }
 
+static bool is_ignored(const struct dump *dump, uint64_t address) {
+    const struct kernel_symbol *function = function_at(dump->kernel, address);
+    for (const char *const *name = dump->ignored; function && *name; name++)
+        if (strcmp(*name, function->name) == 0)
+            return true;
+    return false;
+}
+
 /* One stretch of bytes that differ and lie in no site is told once. */
-static void compare_plain(const struct image *image, const uint8_t *found, uint64_t address, uint64_t size) {
+static void compare_plain(const struct image *image, const struct dump *dump, const uint8_t *found, uint64_t address,
+                          uint64_t size) {
     const uint8_t *expected = memory_at(image, address, size);
     for (uint64_t i = 0; i < size; i++) {
         uint64_t start = i;
         while (i < size && found[i] != expected[i])
             i++;
         unsigned shown = i - start < 16 ? (unsigned)(i - start) : 16;
-        if (i > start)
+        if (i > start && !is_ignored(dump, address + start))
             complain("%s: %lu bytes differ where no site is: found %s, expected %s",
                      describe_address(image->kernel, address + start), (unsigned long)(i - start),
                      show_bytes(found + start, shown), show_bytes(expected + start, shown));
@@ -112,7 +126,7 @@ static uint64_t compare_between(const struct image *image, const struct dump *du
         uint64_t next = (at | 0xfff) + 1 < end ? (at | 0xfff) + 1 : end;
         const uint8_t *found;
         if (find_in_dump(dump, at, next - at, &found)) {
-            compare_plain(image, found, at, next - at);
+            compare_plain(image, dump, found, at, next - at);
             covered += next - at;
         }
         at = next;
@@ -142,7 +156,7 @@ static uint64_t compare_section(const struct image *image, const struct dump *du
 
 static void compare(void *argument) {
     struct options options = read_options(argument);
-    struct dump dump = {.base = options.base, .physical = options.physical};
+    struct dump dump = {.base = options.base, .physical = options.physical, .ignored = options.ignored};
     struct image *image = load_image(open_kernel(options.kernel));
     uint64_t covered = 0;
     if (!take_records(image))
@@ -162,10 +176,11 @@ static void compare(void *argument) {
 
 const struct command diff_command = {
     .name = "diff",
-    .usage = "KERNEL.elf DUMP (--base|--physical) ADDRESS [--changed]",
+    .usage = "KERNEL.elf DUMP (--base|--physical) ADDRESS [--changed] [--ignore FUNCTION]…",
     .help = "Tells which form each site of a running kernel holds, from a dump of its memory that begins at an address\n"
             "(hexadecimal): one of the kernel's own with --base (GDB's dump memory, QEMU's memsave), a physical one with\n"
             "--physical (pmemsave). Text outside sites that is not the ELF file's, and bytes of a site that are none of its\n"
-            "forms, are errors. --changed: leaves out sites that hold what the file has.",
+            "forms, are errors. --changed: leaves out sites that hold what the file has. --ignore: a function that others write,\n"
+            "as Xen does its hypercall page.",
     .run = compare,
 };
