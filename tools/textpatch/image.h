@@ -34,6 +34,7 @@ struct image {
     uint64_t tables_start, tables_end;
     uint64_t names, names_end;
     uint64_t nop_function; /* tp_nop_function; 0 if the kernel has none */
+    const struct tp_key **by_cell; /* check_records()'s: the keys in order of their cells */
     struct tp_image tables; /* for the library: addresses in our memory */
 };
 

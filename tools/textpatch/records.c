@@ -97,13 +97,24 @@ static void find_twins(const struct image *image, uint64_t *numbers, uint32_t co
             complain("%s 0x%lx (%s)", what, (unsigned long)numbers[i], name_address(image->kernel, numbers[i]));
 }
 
-static void check_keys(const struct image *image) {
+/* The keys lie in one piece of memory, so that the distance of two tells what is to be added to a field. */
+static int compare_cells(const void *left, const void *right) {
+    const struct tp_key *a = *(const struct tp_key *const *)left, *b = *(const struct tp_key *const *)right;
+    int64_t distance = (int64_t)((intptr_t)a - (intptr_t)b) + a->cell - b->cell;
+    return distance < 0 ? -1 : distance > 0;
+}
+
+static void check_keys(struct image *image) {
     uint32_t count = image->tables.key_count;
     uint64_t *cells = allocate(count, sizeof *cells);
+    image->by_cell = allocate(count, sizeof *image->by_cell);
     for (uint32_t i = 0; i < count; i++) {
+        image->by_cell[i] = &image->tables.keys[i];
         check_key(image, &image->tables.keys[i]);
         cells[i] = field_target(image, &image->tables.keys[i].cell);
     }
+    if (count)
+        qsort(image->by_cell, count, sizeof *image->by_cell, compare_cells);
     find_twins(image, cells, count, "two keys have one cell,");
 }
 
@@ -195,10 +206,16 @@ static void check_alternative(const struct image *image, const struct tp_site *s
 }
 
 static const struct tp_key *key_of(const struct image *image, uint64_t cell) {
-    for (uint32_t i = 0; i < image->tables.key_count; i++)
-        if (field_target(image, &image->tables.keys[i].cell) == cell)
-            return &image->tables.keys[i];
-    return NULL;
+    uint32_t low = 0, high = image->tables.key_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (field_target(image, &image->by_cell[middle]->cell) < cell)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool found = low < image->tables.key_count && field_target(image, &image->by_cell[low]->cell) == cell;
+    return found ? image->by_cell[low] : NULL;
 }
 
 static void check_site_key(const struct image *image, const struct tp_site *site, unsigned kind) {
