@@ -8,6 +8,7 @@
  *   keys       kind, zeroes, cell, name, value
  *   inlines    function, order, length, instructions, twins
  *   text       instructions across a site's ends, branches into sites, sites where none may be
+ *   union      two forms with another stack at the same byte
  *   file       permissions, tables' symbols, no symbols
  */
 #include "broken.h"
@@ -166,6 +167,13 @@ static void make_reached(void) {
     redirect(find_call("tp_batch_resume"), holder->address);
 }
 
+/* push %rdi; nop in place of pushf; pop: other sites' inline forms have the stack as it was there. */
+static void make_disagreement(void) {
+    uint8_t *patchlet = bytes_of(address_of("tp_patchlet_save_fl"));
+    patchlet[0] = 0x57;
+    patchlet[1] = 0x90;
+}
+
 static Elf64_Ehdr *header(void) { return (Elf64_Ehdr *)bytes; }
 static Elf64_Phdr *segment_of(uint64_t address) {
     Elf64_Phdr *segments = (Elf64_Phdr *)(bytes + header()->e_phoff);
@@ -257,6 +265,7 @@ static const struct fault faults[] = {
     {"overlap", make_overlap, "sites overlap"},
     {"a branch into a site", make_branch_inside, "leads into it, 2 bytes behind its start"},
     {"a site in what patches", make_reached, "no site may be where it is reached"},
+    {"forms that disagree", make_disagreement, "two forms disagree at byte 2"},
     {"text writable", make_text_writable, "is both writable and executable"},
     {"tables executable", make_tables_executable, "are in a segment that is executable"},
     {"tables read-only", make_tables_readonly, "are not in a segment that is writable"},

@@ -19,8 +19,13 @@ void check_segments(const struct image *image);
  */
 void check_text(const struct image *image);
 
-/* What sites may hold (check_forms.c): whole instructions, and targets in reach from where the site is. */
+/*
+ * What sites may hold (check_forms.c): whole instructions, and targets in reach from where the site is; and that the forms
+ * of one site agree on the stack (check_union.c).
+ */
 void check_forms(const struct image *image);
+struct site_forms;
+void check_union(const struct image *image, const struct site_forms *site);
 
 /*
  * No site where none may be (check_calls.c): in #BP, and between the first int3 and the last sync. Walks what the library's

@@ -69,5 +69,6 @@ void check_forms(const struct image *image) {
         struct site_forms forms = collect_forms(image, at);
         for (uint32_t i = 0; i < forms.count; i++)
             check_form(image, &forms, &forms.forms[i]);
+        check_union(image, &forms);
     }
 }
