@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 # The host tool in a kernel's link: tools/link says what is done.
 #
-#   textpatch_kernel(TARGET [SITES options…] [CHECK options…])
+#   textpatch_kernel(TARGET [UNWIND] [SITES options…] [CHECK options…])
 #
 # TARGET is an executable of add_executable() that links to textpatch, for the generators Ninja and Makefiles. Its link
-# becomes two, with the tool in between, and fails where `textpatch check` finds fault. The tool is built along with it,
+# becomes two, with the tool in between, and fails where `textpatch check` finds fault. UNWIND: with a table for
+# textpatch/unwind.h. The tool is built along with it,
 # for the machine that builds, unless TEXTPATCH_TOOL names one; it needs libelf, libdw and Zydis.
 
 set(TEXTPATCH_TOOL "" CACHE FILEPATH "The host tool textpatch, where it should not be built")
@@ -26,7 +27,7 @@ function(textpatch_add_tool_project source_dir)
 endfunction()
 
 function(textpatch_kernel target)
-    cmake_parse_arguments(PARSE_ARGV 1 kernel "" "" "SITES;CHECK")
+    cmake_parse_arguments(PARSE_ARGV 1 kernel "UNWIND" "" "SITES;CHECK")
     cmake_path(GET CMAKE_CURRENT_FUNCTION_LIST_DIR PARENT_PATH source_dir)
     if(NOT CMAKE_GENERATOR MATCHES "Ninja|Makefiles")
         message(FATAL_ERROR "textpatch_kernel(${target}): works with the generators Ninja and Makefiles only")
@@ -42,11 +43,16 @@ function(textpatch_kernel target)
         set(tool "${CMAKE_BINARY_DIR}/textpatch-tool/tools/textpatch")
         add_dependencies(${target} textpatch-tool-project)
     endif()
+    set(unwind "")
+    if(kernel_UNWIND)
+        set(unwind "--unwind")
+    endif()
     list(JOIN kernel_SITES " " sites)
     list(JOIN kernel_CHECK " " check)
     set_target_properties(${target} PROPERTIES RULE_LAUNCH_LINK
-        "\"${source_dir}/tools/link\" --tool \"${tool}\" --sites \"${sites}\" --check \"${check}\" --")
+        "\"${source_dir}/tools/link\" --tool \"${tool}\" ${unwind} --sites \"${sites}\" --check \"${check}\" --")
     set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS "${tool}" "${source_dir}/tools/link")
-    set_property(TARGET ${target} APPEND PROPERTY ADDITIONAL_CLEAN_FILES
-        "$<TARGET_FILE:${target}>.first;$<TARGET_FILE:${target}>.second;$<TARGET_FILE:${target}>.sites.s;$<TARGET_FILE:${target}>.sites.o")
+    foreach(suffix IN ITEMS first second sites.s sites.o orc.s orc.o)
+        set_property(TARGET ${target} APPEND PROPERTY ADDITIONAL_CLEAN_FILES "$<TARGET_FILE:${target}>.${suffix}")
+    endforeach()
 endfunction()
