@@ -142,27 +142,27 @@ static const struct hooks nasm_hooks = {"hooks in NASM", trash_at_entry, trash_a
 
 /* ---- Changes that no other CPU may see half of ---- */
 
-/* By the boot writer: the others stand where no entry is. */
-static void mute_others(bool mute) {
-    for (unsigned cpu = 1; cpu < cpu_count(); cpu++)
-        set_mute(cpu, mute);
+/* The boot writer is to find the others asleep, with no interrupt on its way: what was has come when they end being
+ * mute. To stay so would take time, where each change of a mapping waits for all who are awake. */
+static void settle_others(void) {
+    for (unsigned cpu = 1; cpu < cpu_count(); cpu++) {
+        set_mute(cpu, true);
+        set_mute(cpu, false);
+    }
 }
 
 static void use_hooks(const struct hooks *hooks) {
-    mute_others(true);
+    settle_others();
     EXPECT_OK(tp_static_call_update(trace_entry, hooks->enter));
     EXPECT_OK(tp_static_call_update(trace_exit, hooks->exit));
     exit_hook = hooks->leave;
     for (unsigned cpu = 0; cpu < MAXIMUM_CPUS; cpu++)
         watches[cpu] = (struct watch){.place = INSIDE};
-    mute_others(false);
 }
 
 static bool change_text(enum tp_status (*change)(void)) {
-    mute_others(true);
-    bool done = EXPECT_OK(change());
-    mute_others(false);
-    return done;
+    settle_others();
+    return EXPECT_OK(change());
 }
 
 /* ---- Runs ---- */
