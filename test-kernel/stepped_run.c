@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "entry_steps.h"
 #include "native.h"
+#include "one_copy.h"
 #include "ports.h"
 #include "pv_ops.h"
 #include "stepped_paths.h"
@@ -363,7 +364,7 @@ void open_paths(void) {
     install_stepper();
 }
 
-void close_paths(void) {
+ONE_COPY void close_paths(void) {
     remove_stepper();
     path_nmi_handler = NULL;
     event_hook = NULL;
