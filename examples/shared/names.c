@@ -4,6 +4,7 @@
 #include <textpatch/ops.h>
 
 #include "counting.h"
+#include "platform.h"
 
 #define NAMED(function)                                                                                      \
     { (uintptr_t)(function), #function }
@@ -23,6 +24,8 @@ const char *name_function(uintptr_t address) {
         NAMED(tp_xen_pv_wbinvd),     NAMED(tp_xen_pv_iret),       NAMED(tp_xen_pv_usergs_sysret64),
         NAMED(tp_xen_pv_read_cr2),   NAMED(tp_xen_pv_write_cr3),  NAMED(tp_xen_pv_wait),
         NAMED(tp_native_load_gs),    NAMED(tp_xen_pv_load_gs),
+        {(uintptr_t)tp_static_call(trace_entry), "trampoline_trace_entry"},
+        {(uintptr_t)tp_static_call(trace_exit), "trampoline_trace_exit"},
         NAMED(tp_nop_function),      NAMED(tp_identity64),        NAMED(tp_return0),
     };
     for (unsigned i = 0; i < sizeof functions / sizeof *functions; i++)
