@@ -30,9 +30,9 @@ if(TEXTPATCH_KERNEL_GC)
     list(APPEND textpatch_kernel_link_options LINKER:--gc-sections)
 endif()
 
-# add_textpatch_kernel(NAME SCRIPT file SOURCES files… [LIBRARIES targets…]): NAME.elf
+# add_textpatch_kernel(NAME [UNWIND] SCRIPT file SOURCES files… [LIBRARIES targets…]): NAME.elf
 function(add_textpatch_kernel name)
-    cmake_parse_arguments(PARSE_ARGV 1 kernel "" "SCRIPT" "SOURCES;LIBRARIES")
+    cmake_parse_arguments(PARSE_ARGV 1 kernel "UNWIND" "SCRIPT" "SOURCES;LIBRARIES")
     cmake_path(ABSOLUTE_PATH kernel_SCRIPT)
     add_executable(${name} ${kernel_SOURCES})
     set_target_properties(${name} PROPERTIES
@@ -46,7 +46,11 @@ function(add_textpatch_kernel name)
     textpatch_watch_includes(${kernel_SOURCES} ${core} ${xen_pv})
     set_property(GLOBAL APPEND PROPERTY TEXTPATCH_KERNELS ${name}) # for tests of all of them
     if(TEXTPATCH_KERNEL_TOOL AND TARGET textpatch-tool)
-        textpatch_kernel(${name})
+        set(unwind "")
+        if(kernel_UNWIND)
+            set(unwind UNWIND)
+        endif()
+        textpatch_kernel(${name} ${unwind})
     endif()
 endfunction()
 
@@ -67,7 +71,7 @@ set(textpatch_platform_script "${CMAKE_CURRENT_SOURCE_DIR}/test-kernel/kernel.ld
 # add_platform_kernel(NAME SOURCES files…): a kernel on the platform, with the Xen PV op tables.
 function(add_platform_kernel name)
     cmake_parse_arguments(PARSE_ARGV 1 kernel "" "" "SOURCES")
-    add_textpatch_kernel(${name}
+    add_textpatch_kernel(${name} UNWIND
         SCRIPT "${textpatch_platform_script}"
         SOURCES ${kernel_SOURCES} ${textpatch_platform_sources}
         LIBRARIES textpatch_xen_pv)

@@ -13,7 +13,7 @@
 #define FOR_EACH_SUITE(macro)                                                                                \
     macro(early) macro(ops) macro(op_calls) macro(op_registers) macro(alternatives) macro(static_calls)      \
     macro(static_keys) macro(lock_prefix) macro(engine) macro(port_hooks) macro(bad_images) macro(w_xor_x)   \
-    macro(interrupts) macro(user) macro(entry_steps) macro(entry_faults) macro(live_cpus) macro(user_cpus)   \
+    macro(interrupts) macro(unwind) macro(user) macro(entry_steps) macro(entry_faults) macro(live_cpus) macro(user_cpus)   \
     macro(entry_returns) macro(entry_registers) macro(live_switch) macro(live_images) macro(live_errors)     \
     macro(live_order) macro(live_breakpoint) macro(live_controls) macro(live_storm) macro(live_user)
 

@@ -151,6 +151,7 @@ entry_without_mending:
 .user:
     TP_POP_REGS
     lea rsp, [rsp - 2 * 8]        ; vector and error code are still there
+    TP_HINT_VECTOR_WORDS 2 * 8
     jmp exception_common
 
 section .note.GNU-stack noalloc noexec nowrite progbits

@@ -27,6 +27,7 @@
     .type gas_iret, @function
     .balign 16, 0xcc
 gas_iret:
+    .cfi_startproc
     movq %rsp, %rdx
     movl %ss, %eax
     pushq %rax
@@ -41,6 +42,7 @@ gas_iret:
     int3
 .Lback:
     ret
+    .cfi_endproc
     .size gas_iret, . - gas_iret
 
     .section .note.GNU-stack, "", @progbits

@@ -3,6 +3,7 @@
 
 %include "textpatch/textpatch.inc"
 %include "textpatch/ops.inc"
+%include "textpatch/hints.inc"
 
 bits 64
 default rel
@@ -115,6 +116,7 @@ nasm_iret:
     TP_OP_JMP IRET
     int3
 .back:
+    TP_HINT_CALL 8
     ret
 
 survive survive_save_fl, SAVE_FL

@@ -203,7 +203,7 @@ static void make_section_both(void) { section_header(".text")->sh_flags |= SHF_W
 static void make_table_uneven(void) { symbol_entry("__tp_sites_end")->st_value += 4; }
 static void make_table_empty(void) { symbol_entry("__tp_sites_end")->st_value = address_of("__tp_sites"); }
 static void make_no_table(void) { symbol_entry("__tp_inlines")->st_name = 0; }
-static void make_no_index(void) { symbol_entry("__tp_end")->st_value -= 64; }
+static void make_no_index(void) { symbol_entry("__tp_orc")->st_value -= 64; }
 static void make_stripped(void) { section_header(".symtab")->sh_type = SHT_PROGBITS; }
 
 static const struct fault faults[] = {

@@ -70,8 +70,8 @@ static void test_headers(void **state) {
 static void test_symbols(void **state) {
     static const char *const names[] = {"__tp_start", "__tp_sites", "__tp_sites_end", "__tp_keys", "__tp_keys_end",
                                         "__tp_inlines", "__tp_inlines_end", "__tp_originals", "__tp_originals_end",
-                                        "__tp_replacements", "__tp_replacements_end", "__tp_index", "__tp_end",
-                                        "tp_nop_function", "tp_batch_commit"};
+                                        "__tp_replacements", "__tp_replacements_end", "__tp_index", "__tp_orc",
+                                        "__tp_end", "tp_nop_function", "tp_batch_commit"};
     const struct kernel_section *table = find_section(good, ".symtab"), *strings = find_section(good, ".strtab");
     (void)state;
     runs = refused = 0;

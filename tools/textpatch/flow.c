@@ -4,7 +4,7 @@
  *
  * How it works
  *   Where it begins, in this order: hints; functions that have a size; what is called from anywhere; other labels that
- *   nothing has led to by then, those that are jumped to last. A state reaches the next instruction and the targets of branches, and ends at returns
+ *   nothing has led to by then, those that are jumped to last. Where a site is, every form that it may hold is followed. A state reaches the next instruction and the targets of branches, and ends at returns
  *   and indirect jumps, and where .eh_frame speaks. If two ways bring two states to one place, that is an error: a hint
  *   must say which holds there.
  *
@@ -93,6 +93,35 @@ static bool begins_another(const struct orc_text *text, uint64_t address) {
     return function && function->address == address && strncmp(function->name, "..@", 3) != 0;
 }
 
+static bool is_inside(const struct site_forms *site, uint64_t address) {
+    return address >= site->address && address < site->address + site->length;
+}
+
+/* Where a form leads: its branches, and the site's end. The original is followed as what stands in the text, too. */
+static void follow_form(struct assembler_flow *flow, const struct site_forms *site, const struct form *form) {
+    struct orc_state state = state_at(flow->text, site->address);
+    struct tp_insn insn;
+    for (unsigned offset = 0; offset < site->length; offset += insn.length) {
+        const uint8_t *bytes = form->bytes + offset;
+        if (!decode_at(bytes, site->length - offset, &insn))
+            return;
+        uint64_t target = tp_insn_target(&insn, bytes, site->address + offset);
+        bool branches = insn.kind == TP_INSN_JMP_RELATIVE || insn.kind == TP_INSN_JCC_RELATIVE;
+        /* A direct jump of an op or a static call goes to any function: not to be followed. */
+        if (branches && form->kind != TP_FORM_DIRECT && !is_inside(site, target))
+            reach(flow, site->address, target, &state);
+        step_state(&state, &insn, bytes);
+        if (insn.flags & TP_INSN_ENDS_FLOW || insn.kind == TP_INSN_UD)
+            return;
+    }
+    reach(flow, site->address, site->address + site->length, &state);
+}
+
+static void follow_site(struct assembler_flow *flow, const struct site_forms *site) {
+    for (uint32_t i = 0; i < site->count; i++)
+        follow_form(flow, site, &site->forms[i]);
+}
+
 static void follow_one(struct assembler_flow *flow, uint64_t address) {
     struct orc_text *text = flow->text;
     const struct kernel_section *section = section_at(text->kernel, address);
@@ -111,6 +140,9 @@ static void follow_one(struct assembler_flow *flow, uint64_t address) {
         set_mark(text, target, MARK_CALLED);
     if (insn.kind == TP_INSN_JMP_RELATIVE || insn.kind == TP_INSN_JCC_RELATIVE || insn.kind == TP_INSN_LOOP)
         reach(flow, address, target, &state);
+    const struct site_forms *site = site_at(text, address);
+    if (site)
+        follow_site(flow, site);
     bool is_call = insn.kind == TP_INSN_CALL_RELATIVE || insn.kind == TP_INSN_CALL_INDIRECT;
     step_state(&state, &insn, bytes);
     bool stops = insn.flags & TP_INSN_ENDS_FLOW || insn.kind == TP_INSN_UD;
@@ -197,11 +229,13 @@ static void begin_at_called(struct assembler_flow *flow) {
     }
 }
 
-void follow_assembler(struct orc_text *text) {
+void follow_assembler(struct orc_text *text, bool has_frames) {
     struct assembler_flow flow = {.text = text, .room = 1024};
     flow.work = allocate(flow.room, sizeof *flow.work);
     begin_at_hints(&flow);
     drain(&flow);
+    if (!has_frames)
+        return;
     begin_at_functions(&flow, WITH_SIZE);
     begin_at_called(&flow);
     mark_jumps(text);

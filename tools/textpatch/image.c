@@ -112,7 +112,7 @@ static void find_tables(struct image *image) {
     tables->originals_end = tables->originals + bytes;
     tables->replacements = find_table(image, "__tp_replacements", "__tp_replacements_end", 1, 1, &bytes);
     tables->replacements_end = tables->replacements + bytes;
-    tables->index = find_table(image, "__tp_index", "__tp_end", 4, 4, &room);
+    tables->index = find_table(image, "__tp_index", "__tp_orc", 4, 4, &room);
     if (room < tables->site_count)
         give_up("__tp_index: room for %u sites, and there are %u", room, tables->site_count);
     image->tables_start = need_symbol(image->kernel, "__tp_start")->address;

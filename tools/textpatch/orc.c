@@ -51,14 +51,16 @@ static void make_table(void *argument) {
     if (!take_records(image))
         return;
     struct orc_text *text = make_text(kernel, image->text_start, image->text_end);
-    if (read_frames(text, &ranges, &count))
+    bool has_frames = read_frames(text, &ranges, &count);
+    if (has_frames)
         follow_frames(text, ranges, count);
     else
         warn_of_frames(kernel);
     read_hints(text);
-    follow_assembler(text);
+    find_sites(text, image);
+    follow_assembler(text, has_frames);
     if (!options.without_union)
-        unite_forms(text, image);
+        unite_forms(text);
     write_table(text, image->tables_start, options.output);
 }
 

@@ -6,6 +6,7 @@
  *   cfi.c            .eh_frame, for what a compiler has made
  *   flow_frames.c    pushes and pops in there that the compiler doesn't know of: inline assembler
  *   orc_hints.c      what assembler macros say (section .debug_textpatch_hints)
+ *   orc_sites.c      the sites, with all forms of each
  *   flow.c           assembler functions, from hints and function starts on, instruction by instruction
  *   orc_union.c      every form that a site may hold
  *   orc_write.c      sorted, merged, as assembler source
@@ -19,6 +20,7 @@
 #define TOOL_ORC_H
 
 #include "elf.h"
+#include "forms.h"
 #include "image.h"
 
 #include <textpatch/unwind.h>
@@ -42,6 +44,8 @@ struct orc_text {
     uint32_t state_count, state_room;
     uint32_t *slots; /* states by their contents */
     uint32_t slot_count;
+    struct site_forms *sites; /* the outermost ones, by address, and whole ones only */
+    uint32_t site_count;
 };
 
 enum orc_mark {
@@ -97,8 +101,12 @@ struct frame_range {
 bool read_frames(struct orc_text *text, struct frame_range **ranges, uint32_t *count);
 void follow_frames(struct orc_text *text, const struct frame_range *ranges, uint32_t count);
 void read_hints(struct orc_text *text);
-void follow_assembler(struct orc_text *text);
-void unite_forms(struct orc_text *text, const struct image *image);
+void find_sites(struct orc_text *text, const struct image *image);
+/* The site that begins here; NULL if there is none. */
+const struct site_forms *site_at(const struct orc_text *text, uint64_t address);
+/* has_frames: what .eh_frame doesn't speak of is assembler. Without it nobody knows which is, and only hints are followed. */
+void follow_assembler(struct orc_text *text, bool has_frames);
+void unite_forms(struct orc_text *text);
 void write_table(struct orc_text *text, uint64_t tables_start, const char *path);
 
 /* Tells something that is no error. */

@@ -65,6 +65,8 @@ static bool is_sound(const struct hint *hint) {
 
 static void take_hint(struct orc_text *text, const struct hint *hint, uint64_t offset) {
     struct orc_state state = {hint->sp_offset, hint->bp_offset, hint->registers, hint->type, 0};
+    if (hint->type == TP_ORC_REGS) /* rbp is there, until it is loaded (flow_state.c) */
+        state.registers |= TP_ORC_BP_SAVED;
     if (hint->address == 0 || hint->address == UINT64_MAX)
         return; /* of code that the linker dropped */
     if (!lies_in_text(text, hint->address) || !is_sound(hint)) {

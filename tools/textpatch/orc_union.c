@@ -11,7 +11,6 @@
  */
 #include "disassemble.h"
 #include "flow_state.h"
-#include "forms.h"
 #include "report.h"
 
 struct boundary {
@@ -89,19 +88,14 @@ static void set_boundaries(struct site_union *work) {
 static void unite_site(struct orc_text *text, const struct site_forms *site) {
     struct site_union work = {.text = text, .site = site};
     struct orc_state state = state_at(text, site->address);
-    if (site->forms[0].whole == false || state.type == TP_ORC_UNDEFINED)
-        return; /* a lock prefix has no inside; where nothing is known of the code, nothing is to be united */
+    if (state.type == TP_ORC_UNDEFINED)
+        return; /* nothing is known of the code, and nothing is to be united */
     for (uint32_t i = 0; i < site->count; i++)
         follow_form(&work, &site->forms[i], state);
     set_boundaries(&work);
 }
 
-void unite_forms(struct orc_text *text, const struct image *image) {
-    for (uint32_t at = 0; at < image->tables.place_count; at++) {
-        if (!is_outermost(image, at))
-            continue;
-        struct site_forms site = collect_forms(image, at);
-        if (site.count && lies_in_text(text, site.address) && lies_in_text(text, site.address + site.length - 1))
-            unite_site(text, &site);
-    }
+void unite_forms(struct orc_text *text) {
+    for (uint32_t i = 0; i < text->site_count; i++)
+        unite_site(text, &text->sites[i]);
 }
