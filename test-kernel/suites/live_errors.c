@@ -280,7 +280,7 @@ static void fall_silent(enum tp_step step) {
 
 static void fall_silent_at_each_sync(void) {
     uint64_t own_timeout = call_timeout;
-    call_timeout = 100000000;
+    call_timeout = 250000000; /* longer than a busy host takes a virtual CPU away */
     fall_silent(TP_STEP_INT3);
     fall_silent(TP_STEP_TAIL);
     fall_silent(TP_STEP_FIRST);
@@ -295,7 +295,7 @@ static void names_a_silent_cpu(void) {
 static void fall_silent_at_stop(void) {
     struct live_visit visit = {0};
     uint64_t own_timeout = call_timeout;
-    call_timeout = 100000000;
+    call_timeout = 250000000; /* longer than a busy host takes a virtual CPU away */
     EXPECT_OK(tp_op_update(live_ops.mixed, live_several_one));
     set_mute(SILENT_CPU, true);
     EXPECT_STATUS(tp_op_update(live_ops.mixed, live_two), TP_ERR_CPU_SILENT);
