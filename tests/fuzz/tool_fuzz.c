@@ -4,7 +4,8 @@
  *
  * The kernel that TP_FUZZ_KERNEL names is good. An input is a list of changes of eight bytes each: which part of the file,
  * how many bytes, where in the part, and the new bytes. So what is changed is mostly something that is looked at.
- * Each is given to `check`, whose verdict is not judged here, and has its forms collected as `list` does it.
+ * Each is given to `check`, whose verdict is not judged here, has its forms collected as `list`
+ * does it, and its relocations read as `sites` does.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -16,7 +17,7 @@
 #include "../../tools/textpatch/forms.h"
 #include "../../tools/textpatch/report.h"
 
-enum { CHANGE = 8, PARTS = 7 };
+enum { CHANGE = 8, PARTS = 8 };
 
 static uint8_t *pristine, *bytes;
 static size_t size;
@@ -41,6 +42,7 @@ static void find_parts(void *argument) {
     parts[3] = parts[4] = part_of(kernel, ".textpatch");
     parts[5] = part_of(kernel, ".symtab");
     parts[6] = part_of(kernel, ".text");
+    parts[7] = part_of(kernel, ".rela.text");
 }
 
 static void get_ready(void) {
@@ -77,6 +79,14 @@ static void collect_all(void *argument) {
         (void)collect_own_forms(image, at);
 }
 
+static void read_all_relocations(void *argument) {
+    const struct kernel *kernel = read_kernel("kernel", bytes, size);
+    uint32_t count;
+    (void)argument;
+    for (uint32_t i = 1; i < kernel->section_count; i++)
+        (void)read_relocations(kernel, &kernel->sections[i], &count);
+}
+
 static void prove(void *argument) {
     (void)argument;
     prove_kernel(read_kernel("kernel", bytes, size), NULL, false);
@@ -92,5 +102,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length) {
         change(input + at);
     (void)run_guarded(prove, NULL);
     (void)run_guarded(collect_all, NULL);
+    (void)run_guarded(read_all_relocations, NULL);
     return 0;
 }
