@@ -43,6 +43,8 @@ static void add_site(const struct image *image, struct choices *choices, uint32_
         add_feature(image, choices, site, TP_FEATURE_ONE_CPU);
     else if (site->length >= NOPS_DIFFER_FROM)
         add_feature(image, choices, site, TP_FEATURE_VENDOR_AMD);
+    if (tp_site_kind(site) == TP_KIND_STATIC_CALL && tp_site_branch(site) >= TP_BRANCH_JCC)
+        choices->has_condition = true;
     if (tp_site_has_key(site))
         add_key(choices, tp_site_key(site));
 }
@@ -110,11 +112,13 @@ const uint64_t *list_values(const struct image *image, const struct choices *cho
         values[used++] = 1;
     } else {
         values[used++] = direct_target(image, key);
-        values[used++] = key->kind == TP_KEY_KIND_OP || choices->is_trampoline || !image->nop_function
-                             ? 0 : image->nop_function + image->shift;
+        uint64_t none = key->kind == TP_KEY_KIND_OP || choices->is_trampoline || !image->nop_function
+                            ? 0 : image->nop_function + image->shift;
+        if (none || !choices->has_condition)
+            values[used++] = none;
         for (uint32_t i = 0; i < tables->inline_count; i++) {
             uint64_t function = tp_relative(&tables->inlines[i].function);
-            if (!choices->is_trampoline && function != values[1])
+            if (!choices->is_trampoline && function != none)
                 values[used++] = function;
         }
     }

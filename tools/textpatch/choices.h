@@ -15,6 +15,7 @@ struct choices {
     struct tp_key **keys;
     unsigned key_count;
     bool is_trampoline; /* which knows no call of tp_nop_function */
+    bool has_condition; /* a static call by jcc, which knows nothing else where there is no target */
 };
 
 /* All that a site depends on; with `nested`, with all that lies in it and in its replacements. */
