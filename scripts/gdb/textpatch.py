@@ -5,16 +5,21 @@
     (gdb) textpatch sites [KEY|FUNCTION|ADDRESS]    each site, and what its bytes hold now
     (gdb) textpatch key [NAME]                      a cell, its value, what the text shows of it, its sites
     (gdb) textpatch disassemble FUNCTION|ADDRESS    with sites marked, decoded by what is there now
+    (gdb) textpatch backtrace                       by the kernel's own unwind tables, over all stacks
 
-All is read from the target's memory: sites by the records between the linker fragment's symbols (__tp_sites …), images
-that were added at run time by the library's list, for which the library must have debug information. Without a target
-it is the ELF that is shown. GDB 12 or newer, with Python.
+GDB's own `bt` uses these tables where DWARF knows nothing or is wrong: inside patched sites, in entry code and in
+trampolines (`disable unwinder global textpatch` leaves them out).
+
+All is read from the target's memory: sites by the records between the linker fragment's symbols (__tp_sites …),
+images that were added at run time by the library's list, for which the library must have debug information. Without a
+target it is the ELF that is shown. GDB 12 or newer, with Python.
 """
 
 import os
 import sys
 
 import gdb
+import gdb.unwinder
 
 # Not __file__, which is another's where one Python file sources another.
 sys.path.insert(0, os.path.dirname(os.path.abspath((lambda: None).__code__.co_filename)))
@@ -24,6 +29,7 @@ from textpatch_gdb.memory import Memory, Trouble  # noqa: E402
 from textpatch_gdb.places import Places  # noqa: E402
 from textpatch_gdb.report import complete_keys, report_key, report_keys, report_sites  # noqa: E402
 from textpatch_gdb.tables import Tables  # noqa: E402
+from textpatch_gdb.unwinder import Knowledge, OrcUnwinder, report_backtrace  # noqa: E402
 
 
 class TextpatchCommand(gdb.Command):
@@ -31,7 +37,8 @@ class TextpatchCommand(gdb.Command):
 
 textpatch sites [KEY|FUNCTION|ADDRESS]
 textpatch key [NAME]
-textpatch disassemble FUNCTION|ADDRESS"""
+textpatch disassemble FUNCTION|ADDRESS
+textpatch backtrace"""
 
     def __init__(self):
         super().__init__("textpatch", gdb.COMMAND_DATA, prefix=True)
@@ -101,7 +108,27 @@ Decoding starts anew where a site begins and ends, and what stands behind the in
         return gdb.COMPLETE_SYMBOL
 
 
+class BacktraceCommand(gdb.Command):
+    """textpatch backtrace: who called whom, by the kernel's own unwind tables alone.
+
+From the innermost frame of the selected thread, over interrupts and all stacks, to where nobody called."""
+
+    def __init__(self, knowledge):
+        super().__init__("textpatch backtrace", gdb.COMMAND_STACK)
+        self.knowledge = knowledge
+
+    def invoke(self, argument, from_tty):
+        try:
+            lines = report_backtrace(self.knowledge)
+        except (Trouble, gdb.error) as trouble:
+            raise gdb.GdbError(f"textpatch: {trouble}") from None
+        gdb.write("".join(line + "\n" for line in lines))
+
+
 TextpatchCommand()
 SitesCommand()
 KeyCommand()
 DisassembleCommand()
+known = Knowledge()
+BacktraceCommand(known)
+gdb.unwinder.register_unwinder(None, OrcUnwinder(known), replace=True)

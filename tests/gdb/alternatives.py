@@ -70,7 +70,7 @@ def main():
             wrong += check_round(sites, language, seen)
     check_equal(wrong, [], "what is said of each alternative is what its bytes load")
     check_equal(unknown, [], "no site holds anything that isn't known")
-    check(len([form for form in seen if form[0] == "three"]) == 4, "all four forms of the place with three replacements")
+    check(len([form for form in seen if form[0] == "three"]) == 4, "all four forms of the place of three")
     check(len([form for form in seen if form[0] == "outer"]) == 3, "all three forms of the nested place")
     print(f"# {len(seen)} different answers in {ROUNDS} rounds")
 

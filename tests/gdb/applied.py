@@ -72,7 +72,7 @@ def check_foreign(site):
     write(site.address, b"\xcc")
     check("int3, not the library's" in find_one(read_sites()[0], site.address).holds, "an int3 of nobody's")
     write(site.address, b"\x0f\x0a")
-    check_equal(find_one(read_sites()[0], site.address).holds, "bytes that are none of its forms", "bytes that are no form")
+    check_equal(find_one(read_sites()[0], site.address).holds, "bytes that are none of its forms", "unknown bytes")
     write(site.address, kept)
     check_equal(find_one(read_sites()[0], site.address).text, site.text, "the site as it was")
 

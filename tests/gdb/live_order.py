@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """In the middle of batches, while four CPUs run: each stop is at a sync.
 
-   exactly the sites that begin with an int3 are said to have one of a batch, and which form the bytes behind it belong to
+   exactly the sites that begin with an int3 are said to have one of a batch, and to which form belongs what is behind it
    old tail, new tail, no int3; the key says what the text shows still and what the pass brings
    a disassembly goes on right behind such a site, where GDB's own goes astray
    several kinds of sites in one batch
@@ -38,7 +38,8 @@ def check_listing(function, site):
     lines = ask(f"textpatch disassemble {function}")
     at = next(number for number, line in enumerate(lines) if f" {site.address:#x} <" in line)
     check(lines[at].endswith("\tcc\tint3") and OF_BATCH in lines[at - 1], f"{function}: the int3 is marked")
-    check(lines[at + 1].endswith(f"\t{site.bytes[3:]}\twhat remains of the form under it"), f"{function}: the rest of it")
+    rest = f"\t{site.bytes[3:]}\twhat remains of the form under it"
+    check(lines[at + 1].endswith(rest), f"{function}: the rest of it")
     check(f" {site.address + site.length:#x} <" in lines[at + 2], f"{function}: on at the site's end")
 
 

@@ -11,7 +11,7 @@ import gdb
 
 from . import forms
 from .memory import Trouble, evaluate, find_place
-from .places import name_kind, split_into_places, word_holding
+from .places import name_site, split_into_places, word_holding
 
 INSTRUCTION_MAX = 15
 PARTS_MAX = 256
@@ -112,11 +112,6 @@ class Listing:
             mark = "=>" if self.pc is not None and at <= self.pc < at + part else "  "
             self.lines.append(f"{mark} {at:#x} <+{at - self.start}>:\t{code}\t{text}")
             at, size = at + part, size - part
-
-
-def name_site(holding):
-    site = holding.site
-    return f"{name_kind(site)} {holding.key.name}" if holding.key else name_kind(site)
 
 
 def list_function(places, argument):

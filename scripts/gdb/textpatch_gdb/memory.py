@@ -66,12 +66,30 @@ def read_memory(address, size):
         raise Trouble(f"{size} bytes at {address:#x} can't be read: {error}") from None
 
 
+# What find_symbol has found, for when expressions can't be evaluated: they look at frames, and an unwinder must not.
+known_symbols = {}
+frames_are_computed = False
+
+
 def find_symbol(name):
     """A symbol's address, or None; debug information isn't needed."""
+    if frames_are_computed:
+        return known_symbols.get(name)
     try:
-        return int(gdb.parse_and_eval("&" + name)) & MASK
+        known_symbols[name] = int(gdb.parse_and_eval("&" + name)) & MASK
     except (gdb.error, OverflowError):
-        return None
+        known_symbols[name] = None
+    return known_symbols[name]
+
+
+def within_unwinder(function, *arguments):
+    """Calls a function that reads memory while GDB computes its frames."""
+    global frames_are_computed
+    before, frames_are_computed = frames_are_computed, True
+    try:
+        return function(*arguments)
+    finally:
+        frames_are_computed = before
 
 
 def evaluate(expression):
@@ -86,6 +104,10 @@ def evaluate(expression):
 
 
 def look_up_symbol(address):
+    # An unwinder must not run commands, which look at frames.
+    if hasattr(gdb, "format_address"):
+        match = re.match(r"\S+ <(.+?)(?:\+(\d+))?>$", gdb.format_address(address))
+        return (match.group(1), int(match.group(2) or 0)) if match else (None, 0)
     try:
         text = gdb.execute(f"info symbol {address:#x}", to_string=True)
     except gdb.error:
@@ -95,7 +117,7 @@ def look_up_symbol(address):
 
 
 def find_place(address):
-    """(symbol, offset), or (None, 0). Assemblers' own labels, which begin with a dot, count to what stands before them."""
+    """(symbol, offset), or (None, 0). Assemblers' own labels, which begin with a dot, count to what is before them."""
     start = address
     for _ in range(LABELS_MAX):
         symbol, offset = look_up_symbol(start)

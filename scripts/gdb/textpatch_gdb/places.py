@@ -11,8 +11,8 @@ import re
 from . import forms
 from .forms import Form
 from .memory import Trouble, name_address
-from .tables import (ALTERNATIVE, BRANCH_CALL, BRANCH_JCC, DETAIL_FEATURE, DETAIL_NOT, KIND_NAMES, STATIC_CALL, STATIC_KEY,
-                     TRAMPOLINE)
+from .tables import (ALTERNATIVE, BRANCH_CALL, BRANCH_JCC, DETAIL_FEATURE, DETAIL_NOT, KIND_NAMES, STATIC_CALL,
+                     STATIC_KEY, TRAMPOLINE)
 
 INT3 = forms.INT3
 DEPTH_MAX = 16
@@ -24,11 +24,28 @@ OF_BATCH, FOREIGN = "int3 of a batch", "int3, not the library's"
 class Holding:
     """One site and what it holds: a Form; of a site whose first byte is an int3 that of the bytes behind it."""
 
-    def __init__(self, site, code, key=None):
-        self.site, self.code, self.key = site, code, key
+    def __init__(self, site, key=None):
+        self.site, self.key = site, key
+
+    def take(self, code):
+        self.code = code
         self.form = Form(forms.UNKNOWN)
         self.trap = None
         self.covered_by = None
+
+
+class LateHolding(Holding):
+    """Reads and compares nothing before it is asked: a kernel may have very many sites."""
+
+    def __init__(self, site, key, settle):
+        super().__init__(site, key)
+        self.settle = settle
+
+    def __getattr__(self, name):
+        if name not in ("code", "form", "trap", "covered_by"):
+            raise AttributeError(name)
+        self.settle()
+        return self.__dict__[name]
 
 
 class Places:
@@ -42,12 +59,16 @@ class Places:
                 self.take_place(place)
 
     def take_place(self, records):
-        outer = records[0]
         for site in records:
             key = self.tables.keys.get(site.key) if site.has_key() else None
-            holding = Holding(site, self.read_code(site), key)
+            holding = LateHolding(site, key, lambda: self.settle_place(records))
             self.holdings.append(holding)
             self.by_site[site] = holding
+
+    def settle_place(self, records):
+        for site in records:
+            self.by_site[site].take(self.read_code(site))
+        outer = records[0]
         if self.by_site[outer].code:
             self.settle(records, self.by_site[outer].code, outer.address, self.by_site)
 
@@ -151,10 +172,12 @@ class Places:
 
     def holds_template(self, records, code, address, origin):
         at = records[0].address - origin
-        scratch = {site: Holding(site, b"") for site in records}
+        scratch = {site: Holding(site) for site in records}
         part = code[at:at + records[0].length]
         if not part:
             return False
+        for holding in scratch.values():
+            holding.take(part)
         self.settle(records, part, address + at, scratch)
         return scratch[records[0]].form.kind != forms.UNKNOWN
 
@@ -215,6 +238,11 @@ def name_kind(site):
     if site.has_key() and site.kind != STATIC_KEY and site.branch() != BRANCH_CALL and site.kind != TRAMPOLINE:
         return KIND_NAMES[site.kind] + (" jcc" if site.branch() >= BRANCH_JCC else " jmp")
     return KIND_NAMES[site.kind]
+
+
+def name_site(holding):
+    kind = name_kind(holding.site)
+    return f"{kind} {holding.key.name}" if holding.key else kind
 
 
 def name_branch(site):

@@ -3,7 +3,7 @@
 
 from . import forms
 from .memory import Memory, Trouble, evaluate, find_line, find_place, name_address
-from .places import OF_BATCH, name_kind, word_holding
+from .places import OF_BATCH, name_site, word_holding
 from .tables import KEY_KIND_NAMES, STATIC_KEY_KEY, Tables
 
 BYTES_SHOWN = 16
@@ -36,13 +36,8 @@ def word_bytes(code):
     return code[:BYTES_SHOWN].hex(" ") + (" …" if len(code) > BYTES_SHOWN else "")
 
 
-def word_key_of(holding):
-    kind = name_kind(holding.site)
-    return f"{kind} {holding.key.name}" if holding.key else kind
-
-
 def list_sites(holdings):
-    rows = [(f"{holding.site.address:#x}", f"{holding.site.length:3}", word_key_of(holding), word_holding(holding),
+    rows = [(f"{holding.site.address:#x}", f"{holding.site.length:3}", name_site(holding), word_holding(holding),
              word_place(holding.site.address), word_bytes(holding.code)) for holding in holdings]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(5)]
     return ["  ".join([cell.ljust(width) for cell, width in zip(row, widths)] + [row[5]]).rstrip() for row in rows]

@@ -187,15 +187,15 @@ class Tables:
 
     def join(self, spans, registered):
         if spans is None and not registered:
-            raise Trouble("no symbols __tp_sites …: is the kernel linked with linker/textpatch.ld, and does the ELF have "
-                          "its symbols?")
+            raise Trouble("no symbols __tp_sites …: is the kernel linked with linker/textpatch.ld, and does the ELF "
+                          "have its symbols?")
         if spans is None or any(image.spans["sites"][0] == spans["sites"][0] for image in registered):
             return registered
         return [Image("kernel", spans, is_known=False, is_applied=False)] + registered
 
     def read_registry(self):
         try:
-            registry = gdb.parse_and_eval("tp_registry")
+            registry = find_registry()
             images, applied = registry["images"], registry["applied"]["features"]
             low, high = applied.type.range()
             self.features = [int(applied[word]) for word in range(low, high + 1)]
@@ -241,6 +241,27 @@ class Tables:
         if not site.image.is_applied or feature // 32 >= len(self.features):
             return False
         return bool(self.features[feature // 32] >> feature % 32 & 1) != bool(site.detail & DETAIL_NOT)
+
+
+def find_registry():
+    """Not by an expression, whose evaluation looks at frames."""
+    symbol = gdb.lookup_global_symbol("tp_registry")
+    if symbol is None:
+        raise gdb.error("there is no debug information of tp_registry")
+    return symbol.value()
+
+
+def name_images():
+    """Where the images' structs are: as long as these are the same, so are their sites."""
+    names = [find_symbol("__tp_sites")]
+    try:
+        pointer = find_registry()["images"]
+        while int(pointer) and int(pointer) not in names and len(names) <= IMAGES_MAX:
+            names.append(int(pointer))
+            pointer = pointer["next"]
+    except gdb.error:
+        pass
+    return names
 
 
 def read_kernel_spans():
