@@ -104,6 +104,7 @@ def evaluate(expression):
 
 
 def look_up_symbol(address):
+    address &= MASK
     # An unwinder must not run commands, which look at frames.
     if hasattr(gdb, "format_address"):
         match = re.match(r"\S+ <(.+?)(?:\+(\d+))?>$", gdb.format_address(address))

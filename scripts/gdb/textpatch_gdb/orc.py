@@ -143,7 +143,7 @@ class Frame:
         self.ip, self.sp, self.bp, self.regs, self.behind = ip, sp, bp, regs, behind
 
     def place(self):
-        return self.ip - self.behind
+        return (self.ip - self.behind) & MASK
 
 
 class Lost(Exception):
@@ -166,7 +166,7 @@ def compute_frame(frame, entry, read_word):
     value = (value + entry.sp_offset) & MASK
     if entry.base in (AT_SP, AT_BP, BEHIND_SP, BEHIND_BP):
         value = read_word(value)
-    return value + 8 if entry.base in (BEHIND_SP, BEHIND_BP) else value
+    return (value + 8) & MASK if entry.base in (BEHIND_SP, BEHIND_BP) else value
 
 
 def compute_bp(frame, entry, at, read_word):
@@ -206,5 +206,8 @@ def find_caller(frame, entry, read_word):
         return at + REGS_SIZE, read_regs(at, read_word)
     bp = compute_bp(frame, entry, at, read_word)
     if entry.type == CALL:
-        return at, Frame(read_word((at - 8) & MASK), at, bp, behind=not entry.is_signal)
+        ip = read_word((at - 8) & MASK)
+        if not ip:
+            raise Lost
+        return at, Frame(ip, at, bp, behind=not entry.is_signal)
     return at + 40, Frame(read_word(at), read_word(at + 24), bp, {"cs": read_word(at + 8)}, entry.is_trap)

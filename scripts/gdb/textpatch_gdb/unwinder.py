@@ -188,7 +188,7 @@ class OrcUnwinder(Unwinder):
 
     def is_misread(self, frame, entry):
         """GDB looks an interrupted frame up by the byte before; and compilers know nothing of a pushf."""
-        before = self.knowledge.find(frame.ip - 1)
+        before = self.knowledge.find((frame.ip - 1) & MASK)
         differs = before is None or not before.same(entry)
         if (frame.sp, frame.ip) in self.knowledge.interrupted:
             return differs or find_function(frame.ip - 1) != find_function(frame.ip)
