@@ -35,8 +35,8 @@ static struct options read_options(const struct arguments *arguments) {
 
 static void warn_of_frames(const struct kernel *kernel) {
     warn("%s: no .eh_frame, so nothing is known of its C code: walks follow frame pointers there, and what they find "
-         "is not reliable. Compile with -fasynchronous-unwind-tables (the compilers' default), and have the linker "
-         "script keep *(.eh_frame); else with -fno-omit-frame-pointer.", kernel->name);
+         "is not reliable. Compile with -fasynchronous-unwind-tables (clang with -ffreestanding wants to be told), and have "
+         "the linker script keep *(.eh_frame); else with -fno-omit-frame-pointer.", kernel->name);
 }
 
 static void make_table(void *argument) {
