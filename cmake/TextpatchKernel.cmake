@@ -11,6 +11,7 @@ set(textpatch_kernel_c_options
     -mno-red-zone
     -mgeneral-regs-only
     -fno-stack-protector
+    -fasynchronous-unwind-tables # clang's default, but not with -ffreestanding
     -fcf-protection=none)
 if(TEXTPATCH_KERNEL_MODEL STREQUAL "pie")
     # PIE code at a fixed address: what a kernel is made of that relocates itself, without the relocating.
