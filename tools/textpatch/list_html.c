@@ -23,16 +23,18 @@ static void write_text(FILE *out, const char *text) {
 static const char head[] =
     "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
     "<meta name=\"viewport\" content=\"width=device-width\">\n<title>Sites</title>\n<style>\n"
-    ":root { color-scheme: light dark; --line: #8884; --quiet: #7779; --mark: #06c; }\n"
-    "body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 72rem; padding: 1rem; }\n"
+    ":root { color-scheme: light dark; --line: #8884; --quiet: light-dark(#666, #999); --mark: light-dark(#05a, #7bf); }\n"
+    "body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 88rem; padding: 1rem; }\n"
     "header { position: sticky; top: 0; background: Canvas; padding: .5rem 0; border-bottom: 1px solid var(--line); }\n"
     "h1 { font-size: 1.1rem; margin: 0 0 .5rem; word-break: break-all; }\n"
     "input, select { font: inherit; padding: .25rem .5rem; }\n#search { width: 24rem; max-width: 60%; }\n"
     "details { border-bottom: 1px solid var(--line); padding: .35rem 0; }\n"
     "details.nested { margin-left: 2rem; }\nsummary { cursor: pointer; }\n"
     "code, td { font: 13px/1.4 ui-monospace, monospace; }\n"
-    ".kind { display: inline-block; min-width: 7.5rem; color: var(--mark); }\n"
-    ".place { color: GrayText; overflow-wrap: anywhere; }\n"
+    ".columns { display: inline-grid; grid-template-columns: 6rem 5fr 4fr 13rem 7fr; column-gap: 1rem; "
+    "width: calc(100% - 2rem); vertical-align: top; align-items: baseline; overflow-wrap: anywhere; }\n"
+    "@media (max-width: 60rem) { .columns { display: inline; } }\n"
+    ".kind { color: var(--mark); }\n.place { color: var(--quiet); }\n"
     "table { border-collapse: collapse; margin: .35rem 0 .35rem 1.5rem; display: block; overflow-x: auto; }\n"
     "td { padding: .1rem 1rem .1rem 0; vertical-align: top; white-space: nowrap; }\n"
     "</style></head><body>\n<header><h1>";
@@ -56,6 +58,8 @@ static const char script[] =
     "  });\n"
     "  count.textContent = `${shown} of ${sites.length} sites`;\n"
     "}\n"
+    "for (const option of kind.options)\n"
+    "  option.disabled = option.value && !sites.some(site => site.dataset.kind === option.value);\n"
     "search.addEventListener('input', show);\nkind.addEventListener('change', show);\nshow();\n"
     "</script>\n</body></html>\n";
 
@@ -88,20 +92,27 @@ static void write_named(FILE *out, const char *before, const char *text) {
     write_text(out, text);
 }
 
-static void write_site(FILE *out, const struct image *image, const struct listed_site *site, bool first) {
-    (void)first;
-    fprintf(out, "<details data-kind=\"%s\"%s><summary><span class=\"kind\">%s</span> <code>", site->kind,
-            site->inside ? " class=\"nested\"" : "", site->kind);
+/* Empty ones too: those behind them are to stay in their columns. */
+static void write_columns(FILE *out, const struct listed_site *site) {
+    fprintf(out, "<span class=\"columns\"><span class=\"kind\">%s</span> <code class=\"symbol\">", site->kind);
     write_text(out, site->symbol);
-    fputs("</code>", out);
-    write_named(out, " ", site->key);
-    write_named(out, " if ", site->feature);
-    fprintf(out, " <span class=\"place\">%016lx, %u bytes", (unsigned long)site->forms.address, site->forms.length);
-    write_named(out, ", in ", site->inside);
-    write_named(out, " ", site->file);
+    fputs("</code> <code class=\"key\">", out);
+    write_named(out, "", site->key);
+    write_named(out, site->key ? " if " : "if ", site->feature);
+    write_named(out, site->key || site->feature ? ", in " : "in ", site->inside);
+    fprintf(out, "</code> <code class=\"place\">%016lx, %u bytes</code> <code class=\"place\">",
+            (unsigned long)site->forms.address, site->forms.length);
+    write_named(out, "", site->file);
     if (site->file)
         fprintf(out, ":%u", site->line);
-    fputs("</span></summary>\n", out);
+    fputs("</code></span>", out);
+}
+
+static void write_site(FILE *out, const struct image *image, const struct listed_site *site, bool first) {
+    (void)first;
+    fprintf(out, "<details data-kind=\"%s\"%s><summary>", site->kind, site->inside ? " class=\"nested\"" : "");
+    write_columns(out, site);
+    fputs("</summary>\n", out);
     write_forms(out, image, &site->forms);
     fputs("</details>\n", out);
 }
