@@ -102,6 +102,16 @@ def leave():
     gdb.execute("finish", to_string=True)
 
 
+def list_by_gdb():
+    """Addresses of the frames, less those that GDB makes up: of functions that were inlined, and of tail calls."""
+    frames, frame = [], gdb.newest_frame()
+    while frame is not None and frame.pc() and len(frames) < 64:
+        if frame.type() not in (gdb.INLINE_FRAME, gdb.TAILCALL_FRAME):
+            frames.append(frame.pc())
+        frame = frame.older()
+    return frames
+
+
 def number_of(expression):
     return int(gdb.parse_and_eval(expression)) & (1 << 64) - 1
 

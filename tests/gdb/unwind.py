@@ -21,16 +21,6 @@ DAMAGES = 100
 CONTROL = "disable unwinder global textpatch", "enable unwinder global textpatch"
 
 
-def list_by_gdb():
-    """Addresses of the frames; those of functions that were inlined, which have their caller's, are left out."""
-    frames, frame = [], gdb.newest_frame()
-    while frame is not None and frame.pc() and len(frames) < 64:
-        if frame.type() != gdb.INLINE_FRAME:
-            frames.append(frame.pc())
-        frame = frame.older()
-    return frames
-
-
 def list_by_tables():
     lines = ask("textpatch backtrace")
     complete = lines[-1] == "nobody called"
