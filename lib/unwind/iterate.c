@@ -286,7 +286,7 @@ bool tp_unwind_next(struct tp_unwind *at) {
 /* ---- The first frame ---- */
 
 static void begin(struct tp_unwind *at, tp_find_stack *find, void *argument) {
-    struct tp_stack stack;
+    struct tp_stack stack = {0};
     at->reliable = true;
     at->end = TP_UNWIND_GOES_ON;
     at->entered_count = 0;

@@ -123,7 +123,7 @@ static void step_suites(void) {
 
 /* ---- What the union is for ---- */
 
-static void run_flags(void) {
+ONE_COPY static void run_flags(void) {
     unsigned long flags = nasm_save_fl();
     nasm_restore_fl(flags);
     flags = gas_save_fl();
