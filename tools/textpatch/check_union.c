@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Forms against each other: where two forms of a site have an instruction begin at one byte, the stack must be as deep in
- * both, or no unwind table can be right for both at once. Depths count from the site's start, so that this is asked of
- * kernels without any description of their frames too; `orc` asks for all that a table says.
+ * both, or no unwind table can be right for both at once. The last byte of a call counts as such a byte: a walk looks it
+ * up while the call is under way. Depths count from the site's start, so that this is asked of kernels without any
+ * description of their frames too; `orc` asks for all that a table says.
  */
 #include "check.h"
 
@@ -45,6 +46,8 @@ static void follow_form(const struct image *image, const struct site_forms *site
             return;
         if ((insn.flags & TP_INSN_STACK_CHANGES) && !(insn.flags & TP_INSN_STACK_KNOWN))
             return;
+        if (insn.kind == TP_INSN_CALL_RELATIVE || insn.kind == TP_INSN_CALL_INDIRECT)
+            note_depth(image, site, depths, at + insn.length - 1, form, bytes);
         bytes -= insn.stack;
     }
     note_depth(image, site, depths, site->length, form, bytes);

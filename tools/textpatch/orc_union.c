@@ -4,9 +4,10 @@
  *
  * How it works
  *   The state in front of the site is known; each form is followed from there. A byte at which an instruction of any form
- *   begins gets the state in front of that instruction, whatever the site holds as linked. So the table is right for all
- *   of them, and is never changed. It is possible where all forms that have a boundary at one byte agree there: else two
- *   forms are told, and the build ends. Moving a boundary mends that: a prefix in front of a one-byte instruction.
+ *   begins gets the state in front of that instruction, whatever the site holds as linked; so does the last byte of a
+ *   call, which is what a walk looks up while the call is under way. So the table is right for all forms, and is never
+ *   changed. It is possible where all that have something to say of one byte agree there: else two forms are told, and
+ *   the build ends. Moving a boundary mends that: a prefix in front of a one-byte instruction.
  *   Behind the last form's end all forms have the stack as it was.
  */
 #include "disassemble.h"
@@ -63,6 +64,8 @@ static void follow_form(struct site_union *work, const struct form *form, struct
         note_boundary(work, offset, form, &state);
         if (!decode_at(form->bytes + offset, work->site->length - offset, &insn))
             return;
+        if (insn.kind == TP_INSN_CALL_RELATIVE || insn.kind == TP_INSN_CALL_INDIRECT)
+            note_boundary(work, offset + insn.length - 1, form, &state);
         step_state(&state, &insn, form->bytes + offset);
         offset += insn.length;
         if (insn.flags & TP_INSN_ENDS_FLOW || insn.kind == TP_INSN_UD)
