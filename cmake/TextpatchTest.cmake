@@ -11,10 +11,15 @@ function(textpatch_add_test name seconds)
 endfunction()
 
 # textpatch_add_suites(KERNEL WORLD SUITES…): one test for each suite that the kernel is to run in that world; `all`
-# stands for all of them in one boot
+# stands for all of them in one boot, which takes as long as all of them
 function(textpatch_add_suites kernel world)
     foreach(suite IN LISTS ARGN)
-        textpatch_add_test(kernel.${world}.${suite} 150
+        set(limit 180)
+        if(suite STREQUAL "all")
+            set(limit 600)
+        endif()
+        math(EXPR seconds "${limit} + 30")
+        textpatch_add_test(kernel.${world}.${suite} ${seconds} "${CMAKE_COMMAND}" -E env TP_TIMEOUT=${limit}
             "${CMAKE_SOURCE_DIR}/scripts/run-suite" ${world} $<TARGET_FILE:${kernel}> ${suite})
     endforeach()
 endfunction()
