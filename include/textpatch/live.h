@@ -130,6 +130,7 @@ enum tp_breakpoint {
  * Does what a site means whose first byte is an int3 of the library, or sends back to a site that is patched by now.
  *   regs: as at the #BP: rip is behind the int3 (Intel SDM vol. 3 section 6.15, vector 3). An emulated call writes 8
  *         bytes below regs->rsp, so that no part of the frame may lie there: see tp_breakpoint_entry.
+ *         error_code, which #BP has none of, then tells who unwinds through the frame (textpatch/unwind.h).
  * Context: #BP of CPL 0 (or of the kernel under Xen PV), interrupts off. Wait-free: takes no lock, calls nothing.
  */
 enum tp_breakpoint tp_handle_breakpoint(struct tp_regs *regs);

@@ -14,6 +14,8 @@
  */
 #include "../commit/breakpoint.h"
 
+#include <textpatch/unwind.h>
+
 #include "../commit/transition.h"
 #include "../port.h"
 #include "../serialize.h"
@@ -120,12 +122,17 @@ static struct answer decide(const struct tp_regs *regs) {
     return batch_number != before ? go_to(address) : foreign; /* 5, 6 */
 }
 
+/* For who interrupts this and unwinds through the frame, one store makes the difference: the last (textpatch/unwind.h). */
 static void take(struct tp_regs *regs, const struct answer *answer) {
-    regs->rip = answer->ip;
-    if (!answer->pushes)
-        return;
-    regs->rsp -= sizeof(uint64_t);
-    *(volatile tp_cell *)regs->rsp = answer->return_address;
+    volatile struct tp_regs *frame = regs;
+    if (answer->pushes)
+        *(volatile tp_cell *)(regs->rsp - sizeof(uint64_t)) = answer->return_address;
+    frame->error_code = tp_breakpoint_moving(regs);
+    frame->rip = answer->ip;
+    if (answer->pushes)
+        frame->rsp -= sizeof(uint64_t);
+    else
+        frame->error_code = TP_BREAKPOINT_MOVED;
 }
 
 enum tp_breakpoint tp_handle_breakpoint(struct tp_regs *regs) {

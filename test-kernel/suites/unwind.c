@@ -170,7 +170,8 @@ static void step_without_union(void) {
     EXPECT_EQUAL(wrong.steps, report.steps);
     print_format("# without the union %lu of %lu walks are wrong, %lu of them inside sites\n", wrong.wrong, wrong.steps,
                  wrong.wrong_in_sites);
-    EXPECT_EQUAL(wrong.wrong, 6); /* between pushf and pop, and between push and popf, three times */
+    /* Between pushf and pop, and between push and popf: in two assembler functions, and here if rsp is counted from. */
+    EXPECT(wrong.wrong == 4 || wrong.wrong == 6);
     EXPECT_EQUAL(wrong.wrong_in_sites, wrong.wrong);
 }
 

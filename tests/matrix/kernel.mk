@@ -14,7 +14,7 @@ sources := $(wildcard $(kernel)/*.c $(kernel)/suites/*.c $(kernel)/suites/*.asm 
 objects := $(patsubst $(kernel)/%,objects/%.o,$(sources)) $(TEXTPATCH_OBJECTS)
 
 CFLAGS = $(TEXTPATCH_CFLAGS) -std=gnu11 -ffreestanding -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
-    -fcf-protection=none -Wall -Wextra -Werror -I$(platform) -I$(kernel) -I$(kernel)/suites
+    -fcf-protection=none -fasynchronous-unwind-tables -Wall -Wextra -Werror -I$(platform) -I$(kernel) -I$(kernel)/suites
 NASMFLAGS = -w+error -I$(platform)/ -I$(kernel)/suites/
 LDFLAGS += -nostdlib -static -Wl,-z,max-page-size=4096 -Wl,--build-id=none
 

@@ -15,6 +15,8 @@
  */
 #include "harness.h"
 
+#include <textpatch/unwind.h>
+
 static const struct tp_live_options no_stores = {.least_class = TP_CLASS_TRAP,
                                                  .least_assurance = TP_ASSURANCE_VENDOR};
 
@@ -113,6 +115,7 @@ static void stale_resumes(void **state) {
     for (unsigned i = 0; i < sizeof sites / sizeof *sites; i++) {
         struct tp_regs regs = some_regs((uintptr_t)sites[i] + 1), wanted = regs;
         wanted.rip--;
+        wanted.error_code = TP_BREAKPOINT_MOVED;
         look(tp_handle_breakpoint(&regs) == TP_BREAKPOINT_RESUME);
         look(memcmp(&regs, &wanted, sizeof regs) == 0);
     }
@@ -191,6 +194,7 @@ static void ask_about_jumps(unsigned condition, uint64_t flags) {
     bool stands = *(volatile uint8_t *)site == 0xcc;
     look(tp_handle_breakpoint(&regs) == TP_BREAKPOINT_RESUME);
     wanted.rip = regs.rip;
+    wanted.error_code = TP_BREAKPOINT_MOVED;
     look(memcmp(&regs, &wanted, sizeof regs) == 0);
     if (!stands)
         look(regs.rip == site);
@@ -234,6 +238,7 @@ static void ask_about_call(const struct tp_trace *step) {
         return;
     look(tp_handle_breakpoint(&regs) == TP_BREAKPOINT_RESUME);
     look(regs.rip == (uintptr_t)value_2);
+    wanted.error_code = tp_breakpoint_moving(&wanted);
     wanted.rip = regs.rip;
     wanted.rsp -= 8;
     look(memcmp(&regs, &wanted, sizeof regs) == 0);
