@@ -15,8 +15,8 @@ enum words { RIP, CS, RFLAGS, RSP, SS, WORDS };
 /* The two below them: vector and error code. */
 enum { VECTOR_WORDS = 2, BREAKPOINT = 3 };
 
-/* A stack's words are whatever the kernel has put there. */
-typedef uint64_t stack_word __attribute__((may_alias));
+/* A stack's words are whatever the kernel has put there; in unoptimised leaf functions rsp may be odd. */
+typedef uint64_t stack_word __attribute__((may_alias, aligned(1)));
 
 static bool lose(struct tp_unwind *at) {
     at->end = TP_UNWIND_LOST;
@@ -26,7 +26,7 @@ static bool lose(struct tp_unwind *at) {
 /* ---- Stacks ---- */
 
 static bool holds(const struct tp_stack *stack, uintptr_t address, uintptr_t size) {
-    return address % WORD == 0 && address >= stack->start && address <= stack->end && size <= stack->end - address;
+    return address >= stack->start && address <= stack->end && size <= stack->end - address;
 }
 
 static bool ask_for_stack(const struct tp_unwind *at, uintptr_t sp, struct tp_stack *stack) {
@@ -201,7 +201,7 @@ static bool follow_call(struct tp_unwind *at, const struct tp_orc_entry *entry, 
 
 static bool follow_regs(struct tp_unwind *at, uintptr_t frame) {
     struct tp_stack stack;
-    if (!find_frame(at, frame, sizeof(struct tp_regs), &stack))
+    if (frame % WORD != 0 || !find_frame(at, frame, sizeof(struct tp_regs), &stack))
         return lose(at);
     const struct tp_regs *regs = (const struct tp_regs *)frame;
     if (is_users(regs->cs)) {

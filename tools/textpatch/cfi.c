@@ -248,6 +248,14 @@ static const char *read_rbp(Dwarf_Frame *row, struct orc_state *state) {
     return NULL;
 }
 
+/* What lies below rsp is lost at the next interrupt: then rbp has been loaded, and clang without optimisation forgot to
+ * say so. */
+static void forget_popped_rbp(struct orc_state *state) {
+    if ((state->registers & TP_ORC_BASE) == TP_ORC_BASE_SP && (state->registers & TP_ORC_BP) == TP_ORC_BP_SAVED &&
+        state->bp_offset < -state->sp_offset)
+        state->registers = TP_ORC_BASE_SP | TP_ORC_BP_SAME;
+}
+
 static const char *read_row(Dwarf_Frame *row, struct orc_state *state) {
     bool signal;
     const char *fault = read_frame(row, state);
@@ -255,6 +263,8 @@ static const char *read_row(Dwarf_Frame *row, struct orc_state *state) {
         fault = read_return_address(row, state);
     if (!fault && state->type == TP_ORC_CALL)
         fault = read_rbp(row, state);
+    if (!fault)
+        forget_popped_rbp(state);
     if (!fault && dwarf_frame_info(row, NULL, NULL, &signal) == REGISTER_RETURN && signal && state->type == TP_ORC_CALL)
         state->type |= TP_ORC_SIGNAL;
     return fault;
