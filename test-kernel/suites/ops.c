@@ -282,6 +282,7 @@ static void updates_an_op(void) {
     REQUIRE(start_applied());
     uint64_t first = hash_text();
     void (*own)(void) = pv_ops.irq.irq_disable;
+    disables_counted = 0; /* unwind steps through this case once more */
     EXPECT_OK(tp_op_update(pv_ops.irq.irq_disable, count_disable_callee_save));
     for (unsigned i = 0; i < IRQ_CALLERS; i++) {
         unmask_interrupts();
