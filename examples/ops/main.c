@@ -48,19 +48,6 @@ static void run_workload(enum form form) {
     let_interrupts_in();
 }
 
-static void start_library(void) {
-    if (world == WORLD_XEN_PV)
-        port.cpuid = tp_xen_pv_cpuid;
-    show_status("tp_init", tp_init(&port));
-    tp_kernel_image(&kernel, text_start, text_end);
-    show_status("tp_image_add", tp_image_add(&kernel));
-    if (world == WORLD_XEN_PV)
-        require(tp_feature_set(TP_FEATURE_XEN_PV) == TP_OK, "tp_feature_set");
-    print_label("sites");
-    print_format("%3u\n", keep_sites());
-    choose_sites();
-}
-
 void kernel_main(const char *command_line) {
     (void)command_line;
     protect_text();
@@ -68,7 +55,8 @@ void kernel_main(const char *command_line) {
     let_interrupts_in();
     print_heading("1. The text as linked: each call goes through the table");
     print_world();
-    start_library();
+    show_start(&port, &kernel);
+    choose_sites();
     count_table_calls(NULL);
     run_workload(AS_LINKED);
     stop_counting();

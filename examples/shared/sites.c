@@ -38,6 +38,18 @@ unsigned keep_sites(void) {
     return kept_count;
 }
 
+void show_start(struct tp_port *port, struct tp_image *kernel) {
+    if (world == WORLD_XEN_PV)
+        port->cpuid = tp_xen_pv_cpuid;
+    show_status("tp_init", tp_init(port));
+    tp_kernel_image(kernel, text_start, text_end);
+    show_status("tp_image_add", tp_image_add(kernel));
+    if (world == WORLD_XEN_PV)
+        require(tp_feature_set(TP_FEATURE_XEN_PV) == TP_OK, "tp_feature_set");
+    print_label("sites");
+    print_format("%3u\n", keep_sites());
+}
+
 static bool has_changed(const struct kept_site *site) {
     for (unsigned i = 0; i < site->length; i++)
         if (((const volatile uint8_t *)site->address)[i] != site->before[i])

@@ -6,8 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <textpatch/engine.h>
+
 /* Copies every site's bytes as they are now, in place of an earlier copy; returns how many sites there are. */
 unsigned keep_sites(void);
+
+/* Starts the library with the kernel's image and this world's features, says how each step ended, and keeps the sites. */
+void show_start(struct tp_port *port, struct tp_image *kernel);
 
 /* How many of those hold other bytes by now. */
 unsigned count_changed_sites(void);

@@ -64,18 +64,6 @@ static void show_hash(const char *label, bool as_it_should_be) {
     end_line(as_it_should_be, label);
 }
 
-static void start_library(void) {
-    if (world == WORLD_XEN_PV)
-        port.cpuid = tp_xen_pv_cpuid;
-    show_status("tp_init", tp_init(&port));
-    tp_kernel_image(&kernel, text_start, text_end);
-    show_status("tp_image_add", tp_image_add(&kernel));
-    if (world == WORLD_XEN_PV)
-        require(tp_feature_set(TP_FEATURE_XEN_PV) == TP_OK, "tp_feature_set");
-    print_label("sites");
-    print_format("%3u\n", keep_sites());
-}
-
 void kernel_main(const char *command_line) {
     (void)command_line;
     uint64_t pristine, patched;
@@ -92,7 +80,7 @@ void kernel_main(const char *command_line) {
     run_workload(false);
 
     print_heading("2. The library");
-    start_library();
+    show_start(&port, &kernel);
     print_cpu();
     show_hash("text, as linked", hash_text() == pristine);
     show_plan("tp_plan, a dry run", true);
