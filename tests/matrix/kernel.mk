@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 # The test kernel by one toolchain, in the current directory. By Make, since a CMake build has one compiler only.
 #   TREE=checkout COMPILER=gcc|clang LINKER=bfd|lld OPTIMISATION=O0|O2|lto MODEL=kernel|pie GC=keep|gc
-#   TOOL=file: the host tool, to be in the link; none: a plain link
+#   TOOL=file: the host tool, to be in the link, with an unwind table; none: a plain link
 
+this := $(lastword $(MAKEFILE_LIST))
 CC = $(COMPILER)
 TEXTPATCH_XEN_PV = yes
 include $(TREE)/textpatch.mk
@@ -60,7 +61,7 @@ whole-program.o: $(bytecode)
 	$(CC) $(CFLAGS) -fuse-ld=bfd -nostdlib -r $(merge_flags) -o $@ $^
 endif
 
-test-kernel.elf: $(objects) $(kernel)/kernel.ld $(TREE)/linker/textpatch.ld $(TOOL)
-	$(if $(TOOL),$(TREE)/tools/link --tool $(TOOL) --) $(CC) $(CFLAGS) -fuse-ld=$(LINKER) $(LDFLAGS) -T $(kernel)/kernel.ld -o $@ $(objects)
+test-kernel.elf: $(objects) $(kernel)/kernel.ld $(TREE)/linker/textpatch.ld $(TOOL) $(TREE)/tools/link $(this)
+	$(if $(TOOL),$(TREE)/tools/link --tool $(TOOL) --unwind --) $(CC) $(CFLAGS) -fuse-ld=$(LINKER) $(LDFLAGS) -T $(kernel)/kernel.ld -o $@ $(objects)
 
 -include $(patsubst %.o,%.d,$(objects))
