@@ -3,7 +3,7 @@
  * The test kernel: suites/ as KTAP. `suite=NAME` on the command line picks one, `quick` leaves out those that take long
  * on purpose, else all run.
  *
- * Where CPUs take turns (`lockstep`), four more are left out unless they are named.
+ * Where CPUs take turns (`lockstep`), three more are left out unless they are named.
  *
  * The exit status is 0 only if every case passed.
  */
@@ -33,14 +33,13 @@ static bool quick, lockstep;
 
 static bool takes_long(const struct ktap_suite *suite) {
     return suite == &suite_live_storm || suite == &suite_live_controls || suite == &suite_live_switch ||
-           suite == &suite_live_images || suite == &suite_inline_calls || suite == &suite_live_user || suite == &suite_entry_registers ||
-           suite == &suite_entry_steps || suite == &suite_unwind_steps || suite == &suite_unwind_entries;
+           suite == &suite_live_images || suite == &suite_inline_calls || suite == &suite_live_user ||
+           suite == &suite_entry_registers || suite == &suite_entry_steps;
 }
 
 /* For an emulator that executes one instruction after the other: unless they are asked for by name. */
 static bool takes_too_long_in_lockstep(const struct ktap_suite *suite) {
-    return suite == &suite_live_user || suite == &suite_entry_registers ||
-           suite == &suite_unwind_steps || suite == &suite_unwind_entries;
+    return suite == &suite_live_user || suite == &suite_entry_registers || suite == &suite_unwind;
 }
 
 static bool is_wanted(const struct ktap_suite *suite) {
@@ -109,7 +108,7 @@ void kernel_main(const char *command_line) {
     print_plan(count);
     print_format("# world: %s\n", world == WORLD_XEN_PV ? "Xen PV" : "native");
     if (lockstep && !wanted[0])
-        print_format("# left out, since CPUs take turns here: live_user, entry_registers, unwind_steps, unwind_entries\n");
+        print_format("# left out, since CPUs take turns here: live_user, entry_registers, unwind\n");
     keep_pristine_text();
     unsigned failed = run_suites();
     print_format("# %u cases, %u failed\n", count, failed);
