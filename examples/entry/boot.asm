@@ -2,6 +2,7 @@
 ; From the PVH entry (32 bits, no paging: `qemu -kernel`) to kernel_main in long mode. Mapped is the first GiB, for the
 ; kernel alone, and from USER on four pages for user mode.
 %include "layout.inc"
+%include "textpatch/hints.inc"
 
 extern kernel_main
 extern user_text
@@ -30,7 +31,9 @@ start:
     lgdt [descriptors_pointer]
     jmp 8:in_long_mode
 bits 64
+    TP_HINT_END_RANGE start, in_long_mode
 in_long_mode:
+    TP_HINT_END                     ; stack traces end here
     mov esp, stack_top
     call kernel_main                ; which doesn't return
 

@@ -88,6 +88,7 @@ run_user:
 end_user:
     mov rax, rdi
     mov rsp, [gs:CPU_RESUME]
+    TP_HINT_CALL 7 * 8, 4 * 8           ; for stack traces: seven words, rbp the fifth
     pop r15
     pop r14
     pop r13

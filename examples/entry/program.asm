@@ -2,6 +2,7 @@
 ; What is interrupted: a program in ring 3, and the same in ring 0. All registers hold values of their own, and whatever
 ; comes between, they are held against these values afterwards.
 %include "layout.inc"
+%include "textpatch/hints.inc"
 
 global interrupt_kernel
 global stack_is_back
@@ -94,6 +95,7 @@ interrupt_kernel:
     xor esp, esp
     push rax                            ; #PF, for which there is no stack: #DF
 stack_is_back:                          ; the handler has put rsp back, from rbp
+    TP_HINT_CALL 7 * 8, 4 * 8
     fill rbp, 5
     check_all
     xor eax, eax
