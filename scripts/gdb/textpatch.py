@@ -4,7 +4,7 @@
     (gdb) source textpatch/scripts/gdb/textpatch.py
     (gdb) textpatch sites [KEY|FUNCTION|ADDRESS]    each site, and what its bytes hold now
     (gdb) textpatch key [NAME]                      a cell, its value, what the text shows of it, its sites
-    (gdb) textpatch disassemble FUNCTION|ADDRESS    with sites marked, decoded by what is there now
+    (gdb) textpatch disassemble [FUNCTION|ADDRESS]  with sites marked, decoded by what is there now
     (gdb) textpatch backtrace                       by the kernel's own unwind tables, over all stacks
 
 GDB's own `bt` uses these tables where DWARF knows nothing or is wrong: inside patched sites, in entry code and in
@@ -37,11 +37,14 @@ class TextpatchCommand(gdb.Command):
 
 textpatch sites [KEY|FUNCTION|ADDRESS]
 textpatch key [NAME]
-textpatch disassemble FUNCTION|ADDRESS
+textpatch disassemble [FUNCTION|ADDRESS]
 textpatch backtrace"""
 
     def __init__(self):
         super().__init__("textpatch", gdb.COMMAND_DATA, prefix=True)
+
+    def invoke(self, argument, from_tty):
+        gdb.execute("help textpatch")
 
 
 class Subcommand(gdb.Command):
@@ -93,15 +96,13 @@ Without a name a list of all keys."""
 
 
 class DisassembleCommand(Subcommand):
-    """textpatch disassemble FUNCTION|ADDRESS: a function from the target's memory, its sites marked.
+    """textpatch disassemble [FUNCTION|ADDRESS]: a function from the target's memory, its sites marked.
 
-Decoding starts anew where a site begins and ends, and what stands behind the int3 of a batch is shown as bytes."""
+Without an argument the selected frame's function. Decoding starts anew where a site begins and ends, and what stands behind the int3 of a batch is shown as bytes."""
 
     word = "disassemble"
 
     def answer(self, places, argument):
-        if not argument:
-            raise Trouble("which function?")
         return list_function(places, argument)
 
     def complete(self, text, word):

@@ -3,6 +3,7 @@
 
    bytes of the tables, of the registry and of an image's struct are changed at random, and all commands asked
    a record of another version, an unknown kind, a key without a name are named, and the rest is shown
+   no word, no function: the commands, the selected frame's function
    an undamaged table afterwards: the same answers as before
 """
 
@@ -19,7 +20,7 @@ ROUNDS = 60
 COMMANDS = ("textpatch sites", "textpatch key", "textpatch key pv_ops.irq.save_fl", "textpatch disassemble take_lock",
             "textpatch sites take_lock")
 NONSENSE = {"textpatch key no.such.key": "no key has the name", "textpatch sites ((": "no key, function or address",
-            "textpatch disassemble": "which function?", "textpatch disassemble 16": "No function contains",
+            "textpatch disassemble 16": "No function contains",
             "textpatch disassemble no_such_function": "no function or address"}
 AMOUNTS = (1, 1, 4, 40, 400)
 
@@ -72,6 +73,8 @@ def main():
     before = [ask(command) for command in COMMANDS]
     for command, words in NONSENSE.items():
         check_refused(command, words)
+    check_equal(ask("textpatch disassemble"), ask("textpatch disassemble $pc"), "no function: the frame's")
+    check(any("textpatch backtrace" in line for line in ask("textpatch")), "no command: all of them")
     sites, keys = number_of("&__tp_sites"), number_of("&__tp_keys")
     check_named(sites + 13, b"\x22", "version 2 of records")
     check_named(sites + 13, b"\x1f", "there is no kind 15 of sites")

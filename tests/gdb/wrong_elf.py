@@ -3,7 +3,7 @@
 
    no process: what the ELF holds, all original; no symbols: a sentence; no debug information: the kernel's sites, and a
    note that images of run time are missing
-   another kernel's ELF: a sentence
+   another kernel's ELF: a sentence; no process to walk, no frame to disassemble: sentences
 """
 
 import os
@@ -34,6 +34,7 @@ def main():
     load(make("--strip-all"))
     check_refused("textpatch sites", "does the ELF have its symbols?")
     check_refused("textpatch disassemble take_lock", "does the ELF have its symbols?")
+    check_refused("textpatch backtrace", "does the ELF have its symbols?")
     load(make("--strip-debug"))
     fewer, lines = read_sites()
     check_equal([(site.address, site.bytes, site.holds) for site in fewer],
@@ -42,9 +43,13 @@ def main():
     load(OTHER)
     for command in ("sites", "key", "disassemble kernel_main"):
         check_refused(f"textpatch {command}", "Is the ELF that of the kernel that runs")
+    if number_of("&__tp_orc") != number_of("&__tp_orc_end"):
+        check_refused("textpatch backtrace", "Is the ELF that of the kernel that runs")
     load(KERNEL)
     check_equal([site.text for site in read_sites()[0]], [site.text for site in sites], "the right one again")
     leave_target()
+    check_refused("textpatch backtrace", "nothing runs")
+    check_refused("textpatch disassemble", "which function?")
     alone, _ = read_sites()
     check_equal([site.address for site in alone], [site.address for site in sites], "the file alone: the same sites")
     linked = ("original", "NOP", "jump to ")

@@ -115,7 +115,9 @@ class Listing:
 
 
 def list_function(places, argument):
-    address = evaluate(argument)
+    address = evaluate(argument) if argument else find_pc()
+    if address is None and not argument:
+        raise Trouble("which function? No frame is selected")
     if address is None:
         raise Trouble(f"no function or address: {argument}")
     lines = []

@@ -15,7 +15,7 @@ from gdb.unwinder import Unwinder
 
 from .memory import MASK, Memory, Trouble, find_line, find_place, find_symbol, read_memory, within_unwinder
 from .orc import CALL, Ended, Frame, Lost, find_caller, find_entry, read_orc_tables
-from .tables import SECTIONS, Tables, name_images
+from .tables import SECTIONS, WRONG_ELF, Tables, name_images
 
 SAVED = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15")
 SYMBOLS = ["__tp_orc", "__tp_orc_end"] + [f"__tp_{section}{end}" for section in SECTIONS for end in ("", "_end")]
@@ -250,6 +250,18 @@ def list_frames(knowledge):
 
 
 def report_backtrace(knowledge):
-    if not read_orc_tables(Memory()):
+    if find_symbol("__tp_orc") is None:
+        raise Trouble("no symbol __tp_orc: is the kernel linked with linker/textpatch.ld, and does the ELF have its "
+                      "symbols?")
+    if gdb.selected_thread() is None:
+        raise Trouble("nothing runs, so nobody has called anybody")
+    if not read_tables():
         raise Trouble("the kernel has no unwind table: it is linked without the output of `textpatch orc`")
     return list_frames(knowledge)
+
+
+def read_tables():
+    try:
+        return read_orc_tables(Memory())
+    except Trouble as trouble:
+        raise Trouble(f"{trouble}. {WRONG_ELF}") from None
