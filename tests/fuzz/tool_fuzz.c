@@ -89,7 +89,7 @@ static void read_all_relocations(void *argument) {
 
 static void prove(void *argument) {
     (void)argument;
-    prove_kernel(read_kernel("kernel", bytes, size), NULL, false);
+    prove_kernel(read_kernel("kernel", bytes, size), &(struct check_options){.hooks = NULL});
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length);

@@ -34,6 +34,7 @@ static const struct kernel *good; /* of `pristine` */
 static uint8_t *pristine, *bytes;
 static size_t file_size;
 static char said[SAID_MAX];
+static struct check_options check_options; /* of complaint_of() */
 
 static inline void restore(void) { memcpy(bytes, pristine, file_size); }
 
@@ -56,7 +57,7 @@ static inline void read_file(const char *path) {
 
 static inline void prove(void *argument) {
     (void)argument;
-    prove_kernel(read_kernel("kernel", bytes, file_size), NULL, false);
+    prove_kernel(read_kernel("kernel", bytes, file_size), &check_options);
 }
 
 static inline const char *complaint_of(void) {

@@ -1,24 +1,54 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Files that are no kernel any more: the tool tells an error or finds nothing wrong, and goes on living. Each with
- * `check`, which looks at all of a file.
+ * `check` on a kernel, which looks at all records, and with `orc` on the kernel of frames.S, of which each error has to say
+ * where it is, and each table has to be one that the library takes.
  *
  *   headers     each field of the ELF header, of each program header and of each section header, with each of a set of
  *               values that are at an edge of something
  *   symbols     each field of the symbols that name the tables, likewise
  *   truncated   the file's first bytes only, in many lengths
  *   bytes       random bytes in the tables
+ *   frames      each byte of .eh_frame, with each value (under sanitizers: with each bit changed); its ends
+ *   hints       the same with the hints of assembler code
+ *   code        the same with the instructions that are followed
  *   control     the whole file is fine; of the changes to headers a good part is refused
  */
-#include "broken.h"
+#include "frames.h"
 
 enum { RANDOM_RUNS = 400, TRUNCATED_RUNS = 150 };
 
 static unsigned runs, refused;
 
+static const char *(*judge)(void) = complaint_of;
+
+/* Each line's: an offset in a section, an address, or what the tool calls a part of the file. */
+static bool has_place(const char *line) {
+    static const char *const words[] = {"0x", "section", "header", "stripped", "has no symbol", "no site at all",
+                                        "is no ELF file", "record ", "key "};
+    for (unsigned i = 0; i < sizeof words / sizeof *words; i++)
+        if (strstr(line, words[i]))
+            return true;
+    for (uint32_t i = 0; i < good->function_count; i++)
+        if (strstr(line, good->functions[i].name))
+            return true;
+    return false;
+}
+
+static void expect_places(void) {
+    for (char *line = strtok(said, "\n"); line; line = strtok(NULL, "\n"))
+        if (strncmp(line, "textpatch: ", 11) == 0 && strlen(line) < 500 && !has_place(line))
+            fail_msg("this error has no place: %s", line);
+}
+
 static void count_run(void) {
     runs++;
-    refused += complaint_of()[0] != '\0';
+    bool fine = judge()[0] == '\0';
+    refused += !fine;
+    if (!fine)
+        expect_places();
+    else if (judge == orc_complaint_of && !table_is_sound())
+        fail_msg("this table would be refused: %s", table);
 }
 
 /* What a field of `size` bytes can be made: the edges of its range, and of the file. */
@@ -123,19 +153,89 @@ static void test_bytes(void **state) {
     assert_true(refused > runs / 4);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+enum { CHANGES = 8 };
+static uint8_t change_byte(uint8_t byte, unsigned number) { return (uint8_t)(byte ^ 1 << number); }
+#else
+enum { CHANGES = 255 };
+static uint8_t change_byte(uint8_t byte, unsigned number) { return (uint8_t)(byte + 1 + number); }
+#endif
+
+/* least: of how many changes one at least is refused */
+static void sweep(const char *name, unsigned least) {
+    const struct kernel_section *section = find_section(good, name);
+    runs = refused = 0;
+    for (uint64_t at = 0; at < section->size; at++)
+        for (unsigned number = 0; number < CHANGES; number++) {
+            uint8_t *byte = bytes + section->offset + at;
+            restore();
+            *byte = change_byte(*byte, number);
+            count_run();
+        }
+    print_message("%u changed bytes in %s, %u refused\n", runs, name, refused);
+    assert_true(refused > runs / least && refused < runs);
+}
+
+/* Shorter and shorter, and begun later and later. */
+static void cut(const char *name) {
+    const struct kernel_section *section = find_section(good, name);
+    Elf64_Shdr *header = (Elf64_Shdr *)(bytes + ((Elf64_Ehdr *)bytes)->e_shoff) + section->index;
+    runs = refused = 0;
+    for (uint64_t gone = 1; gone <= section->size; gone++)
+        for (unsigned at_start = 0; at_start < 2; at_start++) {
+            restore();
+            header->sh_size -= gone;
+            header->sh_offset += at_start ? gone : 0;
+            header->sh_addr += at_start && header->sh_addr ? gone : 0;
+            count_run();
+        }
+    print_message("%u parts of %s, %u refused\n", runs, name, refused);
+    assert_true(refused > runs / 8 && refused < runs);
+}
+
+static void test_frames(void **state) {
+    (void)state;
+    sweep(".eh_frame", 4);
+    cut(".eh_frame");
+}
+
+static void test_hints(void **state) {
+    (void)state;
+    sweep(".debug_textpatch_hints", 4);
+    cut(".debug_textpatch_hints");
+}
+
+static void test_code(void **state) {
+    (void)state;
+    sweep(".text", 1000);
+}
+
 static void test_control(void **state) {
     (void)state;
     restore();
-    assert_string_equal(complaint_of(), "");
+    assert_string_equal(judge(), "");
+}
+
+static void use_kernel(const char *path, const char *(*by)(void)) {
+    free(pristine);
+    free(bytes);
+    read_file(path);
+    good = read_kernel("good", pristine, file_size);
+    judge = by;
 }
 
 int main(int count, char **words) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_control), cmocka_unit_test(test_headers),
                                        cmocka_unit_test(test_symbols), cmocka_unit_test(test_truncated),
-                                       cmocka_unit_test(test_bytes), cmocka_unit_test(test_control)};
-    if (count != 2)
+                                       cmocka_unit_test(test_bytes),   cmocka_unit_test(test_control)};
+    const struct CMUnitTest orc_tests[] = {cmocka_unit_test(test_frames), cmocka_unit_test(test_hints),
+                                           cmocka_unit_test(test_code), cmocka_unit_test(test_control)};
+    if (count != 3)
         return 2;
-    read_file(words[1]);
-    good = read_kernel("good", pristine, file_size);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    use_kernel(words[1], complaint_of);
+    int failed = cmocka_run_group_tests_name("check", tests, NULL, NULL);
+    use_kernel(words[2], orc_complaint_of);
+    failed += cmocka_run_group_tests_name("orc", tests, NULL, NULL);
+    failed += cmocka_run_group_tests_name("orc alone", orc_tests, NULL, NULL);
+    return failed;
 }

@@ -20,7 +20,7 @@
 enum { REGISTER_RBP = 6, REGISTER_RSP = 7, REGISTER_RETURN = 16, WORD = 8 };
 
 /* Pointers in .eh_frame (Linux Standard Base, "DWARF Extensions"). */
-enum { ENCODING_FORMAT = 0x0f, ENCODING_BASE = 0x70, ENCODING_RELATIVE = 0x10 };
+enum { ENCODING_FORMAT = 0x0f, ENCODING_BASE = 0x70, ENCODING_RELATIVE = 0x10, ENCODING_INDIRECT = 0x80 };
 
 struct frames {
     struct orc_text *text;
@@ -87,7 +87,7 @@ static bool read_range(struct frames *frames, const Elf_Data *data, const Dwarf_
         return false;
     unsigned format = (unsigned)encoding & ENCODING_FORMAT, base = (unsigned)encoding & ENCODING_BASE;
     uint64_t place = frames->section->address + (uint64_t)(at - begin);
-    if ((base != 0 && base != ENCODING_RELATIVE) || !read_number(&at, fde->end, format, &start) ||
+    if ((encoding & ENCODING_INDIRECT) || (base != 0 && base != ENCODING_RELATIVE) || !read_number(&at, fde->end, format, &start) ||
         !read_number(&at, fde->end, format, &size))
         return false;
     if (format == DW_EH_PE_sdata4)
@@ -207,6 +207,11 @@ static bool is_saved(const Dwarf_Op *ops, size_t count, int64_t *offset) {
     return (count == 1 || (count == 2 && ops[1].atom == DW_OP_plus_uconst)) && ops[0].atom == DW_OP_call_frame_cfa;
 }
 
+/* An expression, which begins with the frame on its stack; a register plus an offset comes on top of that. */
+static bool is_saved_by_register(const Dwarf_Op *ops, size_t count, uint64_t *number, int64_t *offset) {
+    return count == 2 && ops[0].atom == DW_OP_call_frame_cfa && read_register(&ops[1], number, offset);
+}
+
 static const char *read_return_address(Dwarf_Frame *row, struct orc_state *state) {
     Dwarf_Op memory[3], *ops;
     size_t count;
@@ -235,9 +240,9 @@ static const char *read_rbp(Dwarf_Frame *row, struct orc_state *state) {
         rule = ops == memory ? TP_ORC_BP_UNKNOWN : TP_ORC_BP_SAME;
     else if (is_saved(ops, count, &offset))
         rule = TP_ORC_BP_SAVED;
-    else if (count == 1 && read_register(&ops[0], &number, &offset) && number == REGISTER_RBP)
+    else if (is_saved_by_register(ops, count, &number, &offset) && number == REGISTER_RBP)
         rule = TP_ORC_BP_AT_BP;
-    else if (count == 1 && read_register(&ops[0], &number, &offset) && number == REGISTER_RSP)
+    else if (is_saved_by_register(ops, count, &number, &offset) && number == REGISTER_RSP)
         rule = TP_ORC_BP_AT_SP;
     else
         return "rbp is saved where an entry can't say";
@@ -310,7 +315,8 @@ bool read_frames(struct orc_text *text, struct frame_range **ranges, uint32_t *c
     Elf *elf = elf_memory((char *)copy, text->kernel->size);
     Dwarf_CFI *cfi = elf ? dwarf_getcfi_elf(elf) : NULL;
     if (!cfi)
-        complain(".eh_frame: %s", dwarf_errmsg(-1));
+        complain("section .eh_frame (offset 0x%lx): libdw can't read it: %s", (unsigned long)frames.section->offset,
+                 dwarf_errmsg(-1));
     for (uint32_t i = 0; cfi && i < frames.count; i++) {
         mark_range(text, &frames.ranges[i]);
         read_rows(text, cfi, &frames.ranges[i]);

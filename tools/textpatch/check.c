@@ -4,28 +4,34 @@
  */
 #include <string.h>
 
+#include <textpatch/live.h>
+
 #include "check.h"
 #include "commands.h"
+#include "forms.h"
 #include "report.h"
 
 struct options {
     const char *kernel, *first;
     const char **hooks;
-    bool verbose;
+    struct check_options checks;
 };
 
 static struct options read_options(const struct arguments *arguments) {
-    struct options options = {.hooks = allocate((size_t)arguments->count + 1, sizeof *options.hooks)};
+    struct options options = {.hooks = allocate((size_t)arguments->count + 1, sizeof *options.hooks),
+                              .checks = {.call_scheme = TP_CALL_SCHEME}};
     unsigned hooks = 0;
     for (int i = 0; i < arguments->count; i++) {
         const char *word = arguments->words[i];
         bool more = i + 1 < arguments->count;
         if (strcmp(word, "--verbose") == 0)
-            options.verbose = true;
+            options.checks.verbose = true;
         else if (strcmp(word, "--against") == 0 && more)
             options.first = arguments->words[++i];
         else if (strcmp(word, "--hook") == 0 && more)
             options.hooks[hooks++] = arguments->words[++i];
+        else if (strcmp(word, "--scheme") == 0 && more && read_scheme(arguments->words[i + 1]) >= 0)
+            options.checks.call_scheme = (uint8_t)read_scheme(arguments->words[++i]);
         else if (word[0] == '-' || options.kernel)
             refuse_usage(&check_command);
         else
@@ -33,18 +39,19 @@ static struct options read_options(const struct arguments *arguments) {
     }
     if (!options.kernel)
         refuse_usage(&check_command);
+    options.checks.hooks = options.hooks;
     return options;
 }
 
-void prove_kernel(const struct kernel *kernel, const char *const *hooks, bool verbose) {
+void prove_kernel(const struct kernel *kernel, const struct check_options *options) {
     struct image *image = load_image(kernel);
     check_segments(image);
     if (!take_records(image))
         return;
     check_text(image);
-    check_forms(image);
-    check_calls(image, hooks);
-    if (verbose)
+    check_forms(image, options->call_scheme);
+    check_calls(image, options->hooks);
+    if (options->verbose)
         print_geometry(image);
 }
 
@@ -54,14 +61,16 @@ static void check_kernel(void *argument) {
     if (options.first)
         check_same_text(kernel, open_kernel(options.first));
     name_input(options.kernel);
-    prove_kernel(kernel, options.hooks, options.verbose);
+    prove_kernel(kernel, &options.checks);
 }
 
 const struct command check_command = {
     .name = "check",
-    .usage = "KERNEL.elf [--against FIRST.elf] [--hook FUNCTION]… [--verbose]",
+    .usage = "KERNEL.elf [--against FIRST.elf] [--hook FUNCTION]… [--scheme emulate|prefix|store]\n"
+             "    [--verbose]",
     .help = "Proves every record of every kind against the text; says nothing about a kernel that is fine.\n"
             "--against: the text's addresses are those of an earlier link. --hook: a function that the port gives the\n"
-            "library, which then may hold no site either. --verbose: how the sites lie.",
+            "library, which then may hold no site either. --scheme: what the kernel sets as call_scheme of\n"
+            "tp_set_live_options(), where that is TP_SCHEME_PREFIX. --verbose: how the sites lie.",
     .run = check_kernel,
 };

@@ -7,8 +7,14 @@
 
 #include "image.h"
 
+struct check_options {
+    const char *const *hooks; /* the port's, by name, the last one NULL; or NULL */
+    uint8_t call_scheme;      /* TP_SCHEME_… of textpatch/live.h */
+    bool verbose;
+};
+
 /* All of it. */
-void prove_kernel(const struct kernel *kernel, const char *const *hooks, bool verbose);
+void prove_kernel(const struct kernel *kernel, const struct check_options *options);
 
 /* Segments and sections: nothing both writable and executable, tables least of all (check_segments.c). */
 void check_segments(const struct image *image);
@@ -23,9 +29,9 @@ void check_text(const struct image *image);
  * What sites may hold (check_forms.c): whole instructions, and targets in reach from where the site is; and that the forms
  * of one site agree on the stack (check_union.c).
  */
-void check_forms(const struct image *image);
+void check_forms(const struct image *image, uint8_t call_scheme);
 struct site_forms;
-void check_union(const struct image *image, const struct site_forms *site);
+void check_union(const struct image *image, const struct site_forms *site, uint8_t call_scheme);
 
 /*
  * No site where none may be (check_calls.c): in #BP, and between the first int3 and the last sync. Walks what the library's

@@ -29,16 +29,18 @@ static bool is_counted_from_sp(const struct orc_state *state) {
 
 /* Bytes that are pushed at `to` beside what .eh_frame says, if `extra` were at `from` and an instruction has pushed
  * `pushed` in between; false: not to be followed. */
-static bool carry(const struct frame_flow *flow, uint64_t from, uint64_t to, int32_t pushed, int32_t *extra) {
+static bool carry(const struct frame_flow *flow, uint64_t from, uint64_t to, int64_t pushed, int32_t *extra) {
     struct orc_state before = state_at(flow->text, from), after = state_at(flow->text, to);
     if (!is_counted_from_sp(&before) || !is_counted_from_sp(&after)) {
         *extra = 0;
         return true;
     }
     int32_t told = after.sp_offset - before.sp_offset;
-    if (told == 0)
-        *extra += pushed;
-    return (told == 0 || told == pushed) && *extra > -BEGUN && *extra < BEGUN;
+    int64_t sum = *extra + (told == 0 ? pushed : 0);
+    if (sum <= -BEGUN || sum >= BEGUN)
+        return false;
+    *extra = (int32_t)sum;
+    return told == 0 || told == pushed;
 }
 
 static void push_work(struct frame_flow *flow, uint64_t address, int32_t extra) {
@@ -70,7 +72,7 @@ static void follow_one(struct frame_flow *flow, uint64_t address) {
     if (!decode_at(bytes, range->end - address, &insn))
         return;
     int32_t extra = flow->extra[address - range->start] - BEGUN, kept = extra;
-    int32_t pushed = insn.flags & TP_INSN_STACK_KNOWN ? -insn.stack : 0;
+    int64_t pushed = insn.flags & TP_INSN_STACK_KNOWN ? -(int64_t)insn.stack : 0;
     uint64_t next = address + insn.length, target = tp_insn_target(&insn, bytes, address);
     if (insn.kind == TP_INSN_CALL_RELATIVE)
         note_call(flow->text, target);

@@ -8,6 +8,13 @@ enum { WORD = 8 };
 /* Where things are in a struct tp_regs, counted from its five words. */
 enum { WORDS_AT = offsetof(struct tp_regs, rip), BP_BEFORE_WORDS = (int)offsetof(struct tp_regs, rbp) - WORDS_AT };
 
+/* Farther than an entry can say, which orc_write.c tells; and sums of such and 32 bits are no more than 64 can hold. */
+enum { FARTHEST = 1 << 24 };
+
+static int32_t limit(int64_t offset) {
+    return offset < -FARTHEST ? -FARTHEST : offset > FARTHEST ? FARTHEST : (int32_t)offset;
+}
+
 struct operands {
     ZydisDecodedInstruction instruction;
     ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
@@ -113,7 +120,7 @@ static void leave_regs(struct orc_state *state) {
 static void move_sp(struct orc_state *state, int32_t change) {
     if (!is_counted_from_sp(state))
         return;
-    state->sp_offset -= change;
+    state->sp_offset = limit((int64_t)state->sp_offset - change);
     if ((state->registers & TP_ORC_BASE) != TP_ORC_BASE_SP)
         return;
     if (state->type == TP_ORC_REGS && state->sp_offset < 0)
@@ -136,7 +143,7 @@ static void lose_sp(struct orc_state *state) {
 /* rsp is rbp + displacement now. */
 static void take_sp_from_bp(struct orc_state *state, int32_t displacement) {
     if (state->bp_is_below)
-        set_base(state, TP_ORC_BASE_SP, state->bp_is_below - displacement);
+        set_base(state, TP_ORC_BASE_SP, limit((int64_t)state->bp_is_below - displacement));
     else
         lose(state);
 }
@@ -173,11 +180,11 @@ static bool step_move(struct orc_state *state, const struct operands *of) {
     }
     if (is_move && is_word_at(to, ZYDIS_REGISTER_RSP, &displacement) && is_register(from, ZYDIS_REGISTER_RBP)) {
         if (from_sp)
-            note_saved_bp(state, displacement - state->sp_offset);
+            note_saved_bp(state, limit((int64_t)displacement - state->sp_offset));
         return true;
     }
     if (is_move && is_register(to, ZYDIS_REGISTER_RBP) && is_word_at(from, ZYDIS_REGISTER_RSP, &displacement) && from_sp) {
-        note_loaded_bp(state, displacement - state->sp_offset);
+        note_loaded_bp(state, limit((int64_t)displacement - state->sp_offset));
         return true;
     }
     return false;

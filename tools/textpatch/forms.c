@@ -83,10 +83,8 @@ static bool has_kind(const struct site_forms *forms, unsigned kind) {
     return false;
 }
 
-static void add_form(struct collection *work, const uint8_t *bytes, unsigned kind, const char *name) {
+static struct form *add_form(struct collection *work, const uint8_t *bytes, unsigned kind, const char *name) {
     struct site_forms *out = work->out;
-    if (is_known(out, bytes))
-        return;
     if (out->count == work->room) {
         work->room = work->room ? 2 * work->room : 8;
         out->forms = grow(out->forms, out->count, work->room, sizeof *out->forms);
@@ -94,6 +92,22 @@ static void add_form(struct collection *work, const uint8_t *bytes, unsigned kin
     struct form *form = &out->forms[out->count++];
     *form = (struct form){.name = name, .kind = (uint8_t)kind, .bytes = grow(bytes, out->length, out->length, 1)};
     measure(form, out->site);
+    return form;
+}
+
+/* What list_values() takes where the cell holds no function that would be called. */
+static bool is_stand_in(const struct image *image, const struct tp_key *key) {
+    uint64_t target = key->wanted - image->shift;
+    return key->kind != TP_KEY_KIND_STATIC_KEY && target == image->text_start && tp_key_read(key) != target;
+}
+
+static void note_target(const struct collection *work, const struct tp_key *key, struct form *form) {
+    for (unsigned i = 0; i < work->choices.key_count && !form->has_stand_in; i++)
+        form->has_stand_in = is_stand_in(work->image, work->choices.keys[i]);
+    if (form->has_stand_in)
+        form->target = work->image->text_start;
+    else if (form->kind == TP_FORM_DIRECT && key)
+        form->target = key->wanted - work->image->shift;
 }
 
 const char *name_choice(const struct image *image, const struct tp_site *site, const struct choices *choices,
@@ -107,7 +121,8 @@ const char *name_choice(const struct image *image, const struct tp_site *site, c
         name = format_text("%s %s", name, name_address(image->kernel, key->wanted - image->shift));
     else if (key && composed && key->wanted)
         name = format_text("%s with %s = %s", name, tp_key_name(key),
-                           name_address(image->kernel, key->wanted - image->shift));
+                           is_stand_in(image, key) ? "any function"
+                                                   : name_address(image->kernel, key->wanted - image->shift));
     return condition ? format_text("%s, %s", name, condition) : name;
 }
 
@@ -120,7 +135,7 @@ static void add_state(struct collection *work, const struct tp_key *key, unsigne
     if (render(work, TP_VIEW_WANTED, bytes, &kind) == TP_OK) {
         bool is_repeated = kind == TP_FORM_DIRECT && has_kind(work->out, kind); /* another target */
         if (!is_repeated && !is_known(work->out, bytes))
-            add_form(work, bytes, kind, name_form(work, kind, key, set));
+            note_target(work, key, add_form(work, bytes, kind, name_form(work, kind, key, set)));
         return;
     }
     const struct tp_error *error = tp_last_error();

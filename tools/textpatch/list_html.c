@@ -2,7 +2,6 @@
 /*
  * One page, without anything from elsewhere: a search over all that is shown, and a filter by kind.
  */
-#include "disassemble.h"
 #include "listing.h"
 
 static void write_text(FILE *out, const char *text) {
@@ -78,8 +77,8 @@ static void write_forms(FILE *out, const struct image *image, const struct site_
         const struct form *form = &forms->forms[i];
         fputs("<tr><td>", out);
         write_text(out, form->name);
-        fprintf(out, "</td><td>%s</td><td>", show_bytes(form->bytes, forms->length));
-        write_text(out, disassemble(image->kernel, form->bytes, forms->length, forms->address));
+        fprintf(out, "</td><td>%s</td><td>", form_bytes(forms, form));
+        write_text(out, form_instructions(image->kernel, forms, form));
         fputs("</td></tr>\n", out);
     }
     fputs("</table>", out);

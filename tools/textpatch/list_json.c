@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "disassemble.h"
 #include "listing.h"
 
 /* Names and files may hold any bytes: those that are no UTF-8 become U+FFFD. */
@@ -45,7 +44,7 @@ static void write_instructions(FILE *out, const struct image *image, const struc
     for (unsigned at = 0; at < forms->length; at += used) {
         fputs(at ? ", " : "", out);
         fprintf(out, "{\"offset\": %u, \"text\": ", at);
-        write_string(out, disassemble_one(image->kernel, form->bytes + at, forms->length - at, forms->address + at, &used));
+        write_string(out, form_instruction(image->kernel, forms, form, at, &used));
         fputc('}', out);
     }
     fputc(']', out);
@@ -73,7 +72,8 @@ static void write_site(FILE *out, const struct image *image, const struct listed
         const struct form *form = &forms->forms[i];
         fprintf(out, "%s\n    {\"kind\": \"%s\"", i ? "," : "", tp_form_text(form->kind));
         write_member(out, "name", form->name);
-        write_member(out, "bytes", show_bytes(form->bytes, forms->length));
+        write_member(out, "target", form->target && !form->has_stand_in ? name_address(image->kernel, form->target) : NULL);
+        write_member(out, "bytes", form_bytes(forms, form));
         write_instructions(out, image, forms, form);
         fputc('}', out);
     }

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "disassemble.h"
 #include "listing.h"
 
 static void begin(FILE *out, const struct image *image) {
@@ -22,9 +21,8 @@ static void write_site(FILE *out, const struct image *image, const struct listed
     fprintf(out, "\n");
     for (uint32_t i = 0; i < forms->count; i++) {
         const struct form *form = &forms->forms[i];
-        fprintf(out, "    %-34s %-*s  %s\n", form->name, forms->length > 8 ? 45 : 24,
-                show_bytes(form->bytes, forms->length),
-                disassemble(image->kernel, form->bytes, forms->length, forms->address));
+        fprintf(out, "    %-34s %-*s  %s\n", form->name, forms->length > 8 ? 45 : 24, form_bytes(forms, form),
+                form_instructions(image->kernel, forms, form));
     }
 }
 

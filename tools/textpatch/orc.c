@@ -4,7 +4,11 @@
  */
 #include "orc.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+
+#include <textpatch/live.h>
 
 #include "commands.h"
 #include "report.h"
@@ -12,15 +16,17 @@
 struct options {
     const char *kernel;
     const char *output;
-    bool without_union;
+    struct orc_options table;
 };
 
 static struct options read_options(const struct arguments *arguments) {
-    struct options options = {.kernel = NULL};
+    struct options options = {.table = {.call_scheme = TP_CALL_SCHEME}};
     for (int i = 0; i < arguments->count; i++) {
         const char *word = arguments->words[i];
         if (strcmp(word, "--without-union") == 0)
-            options.without_union = true;
+            options.table.without_union = true;
+        else if (strcmp(word, "--scheme") == 0 && i + 1 < arguments->count && read_scheme(arguments->words[i + 1]) >= 0)
+            options.table.call_scheme = (uint8_t)read_scheme(arguments->words[++i]);
         else if (strcmp(word, "-o") == 0 && i + 1 < arguments->count)
             options.output = arguments->words[++i];
         else if (word[0] == '-' || options.kernel)
@@ -58,9 +64,7 @@ static void warn_of_frames(const struct kernel *kernel) {
                                                 : "no .eh_frame");
 }
 
-static void make_table(void *argument) {
-    struct options options = read_options(argument);
-    const struct kernel *kernel = open_kernel(options.kernel);
+struct orc_text *describe_text(const struct kernel *kernel, const struct orc_options *options) {
     struct image *image = load_image(kernel);
     struct frame_range *ranges;
     uint32_t count;
@@ -68,8 +72,9 @@ static void make_table(void *argument) {
         give_up("the text, 0x%lx to 0x%lx, is too long for a table", (unsigned long)image->text_start,
                 (unsigned long)image->text_end);
     if (!take_records(image))
-        return;
+        return NULL;
     struct orc_text *text = make_text(kernel, image->text_start, image->text_end);
+    text->tables_start = image->tables_start;
     bool has_frames = read_frames(text, &ranges, &count);
     if (has_frames)
         follow_frames(text, ranges, count);
@@ -79,17 +84,45 @@ static void make_table(void *argument) {
     read_hints(text);
     find_sites(text, image);
     follow_assembler(text, has_frames);
-    if (!options.without_union)
-        unite_forms(text);
-    write_table(text, image->tables_start, options.output);
+    if (!options->without_union)
+        unite_forms(text, options->call_scheme);
+    return text;
+}
+
+/* Whoever builds with it must not find half of it. What is no file of its own (/dev/null) stays. */
+static void remove_file(const char *path) {
+    struct stat status;
+    if (lstat(path, &status) == 0 && S_ISREG(status.st_mode))
+        remove(path);
+}
+
+static void write_file(const struct orc_text *text, const char *path) {
+    FILE *out = path ? fopen(path, "w") : stdout;
+    if (!out)
+        give_up("%s can't be written", path);
+    write_table(text, out);
+    bool failed = ferror(out) != 0;
+    if (out != stdout)
+        failed = fclose(out) != 0 || failed;
+    if (failed)
+        complain("%s could not be written", path ? path : "the table");
+    if (out != stdout && count_complaints())
+        remove_file(path);
+}
+
+static void make_table(void *argument) {
+    struct options options = read_options(argument);
+    const struct orc_text *text = describe_text(open_kernel(options.kernel), &options.table);
+    if (text)
+        write_file(text, options.output);
 }
 
 const struct command orc_command = {
     .name = "orc",
-    .usage = "KERNEL.elf [-o FILE.s] [--without-union]",
+    .usage = "KERNEL.elf [-o FILE.s] [--scheme emulate|prefix|store] [--without-union]",
     .help = "Makes the unwind table of a linked kernel, as assembler source for a second link. It speaks of the code as\n"
             ".eh_frame says, of assembler by following it, and of sites for all their forms at once, unless\n"
             "--without-union, which is for tests that want wrong walks. Two forms that can't be spoken of at once are an\n"
-            "error.",
+            "error. --scheme: what the kernel sets as call_scheme of tp_set_live_options(), where that is TP_SCHEME_PREFIX.",
     .run = make_table,
 };

@@ -19,11 +19,18 @@
 #ifndef TOOL_ORC_H
 #define TOOL_ORC_H
 
+#include <stdio.h>
+
 #include "elf.h"
 #include "forms.h"
 #include "image.h"
 
 #include <textpatch/unwind.h>
+
+struct orc_options {
+    bool without_union;
+    uint8_t call_scheme; /* TP_SCHEME_… of textpatch/live.h */
+};
 
 /* An entry in the making, with offsets that may still be too wide. */
 struct orc_state {
@@ -38,6 +45,7 @@ struct orc_state {
 struct orc_text {
     const struct kernel *kernel;
     uint64_t start, end; /* the addresses that the table speaks of */
+    uint64_t tables_start;
     uint32_t *numbers;   /* one for each byte */
     uint8_t *marks;      /* likewise: enum orc_mark */
     struct orc_state *states;
@@ -106,10 +114,14 @@ void find_sites(struct orc_text *text, const struct image *image);
 const struct site_forms *site_at(const struct orc_text *text, uint64_t address);
 /* has_frames: what .eh_frame doesn't speak of is assembler. Without it nobody knows which is, and only hints are followed. */
 void follow_assembler(struct orc_text *text, bool has_frames);
-void unite_forms(struct orc_text *text);
-void write_table(struct orc_text *text, uint64_t tables_start, const char *path);
+void unite_forms(struct orc_text *text, uint8_t call_scheme);
 
-/* Tells something that is no error. */
+/* All of these, but for the last; NULL if the records are no good. */
+struct orc_text *describe_text(const struct kernel *kernel, const struct orc_options *options);
+void write_table(const struct orc_text *text, FILE *out);
+
+/* Tells something that is no error: on stderr, or to a test. */
 __attribute__((format(printf, 1, 2))) void warn(const char *format, ...);
+void set_warning_listener(void (*listener)(const char *message));
 
 #endif

@@ -57,10 +57,14 @@ static void set_hypercalls(struct orc_text *text, uint64_t address) {
         set_mark(text, address + i, MARK_FIXED);
 }
 
+/* What tp_unwind_add() takes (lib/unwind/tables.c). */
 static bool is_sound(const struct hint *hint) {
-    unsigned type = hint->type & TP_ORC_TYPE;
-    return type < TP_ORC_TYPES && (hint->registers & TP_ORC_BASE) < TP_ORC_BASES &&
-           (hint->registers & TP_ORC_BP) <= TP_ORC_BP_UNKNOWN && (type >= TP_ORC_CALL) == (hint->registers != 0);
+    const unsigned type = hint->type & TP_ORC_TYPE, flags = hint->type & ~(unsigned)TP_ORC_TYPE;
+    const unsigned base = hint->registers & TP_ORC_BASE, rule = hint->registers & TP_ORC_BP;
+    bool flags_fit = !flags || (type == TP_ORC_CALL && flags == TP_ORC_SIGNAL) ||
+                     (type == TP_ORC_WORDS && (flags == TP_ORC_TRAP || flags == TP_ORC_VECTOR));
+    return type < TP_ORC_TYPES && base < TP_ORC_BASES && rule <= TP_ORC_BP_UNKNOWN && flags_fit &&
+           (type >= TP_ORC_CALL) == (base != TP_ORC_BASE_NONE);
 }
 
 static void take_hint(struct orc_text *text, const struct hint *hint, uint64_t offset) {

@@ -107,11 +107,20 @@ const char *describe_state(const struct orc_state *state) {
     return format_text("%s%s, frame at %s, rbp %s", types[type], flag, place, describe_bp(state));
 }
 
+static void (*warning_listener)(const char *);
+
+void set_warning_listener(void (*listener)(const char *message)) {
+    warning_listener = listener;
+}
+
 void warn(const char *format, ...) {
+    char text[4096];
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "textpatch: warning: ");
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    if (warning_listener)
+        warning_listener(text);
+    else
+        fprintf(stderr, "textpatch: warning: %s\n", text);
 }

@@ -6,11 +6,13 @@
  *   The state in front of the site is known; each form is followed from there. A byte at which an instruction of any form
  *   begins gets the state in front of that instruction, whatever the site holds as linked; so does the last byte of a
  *   call, which is what a walk looks up while the call is under way. So the table is right for all forms, and is never
- *   changed. It is possible where all that have something to say of one byte agree there: else two forms are told, and
+ *   changed. So does byte 1 of a form with a prefix, where the kernel's scheme is to step over an int3 in the prefix's
+ *   place: a CPU may stand there, and be interrupted for long. It is possible where all that have something to say of one byte agree there: else two forms are told, and
  *   the build ends. Moving a boundary mends that: a prefix in front of a one-byte instruction.
  *   Behind the last form's end all forms have the stack as it was.
  */
-#include "disassemble.h"
+#include <textpatch/live.h>
+
 #include "flow_state.h"
 #include "report.h"
 
@@ -21,13 +23,14 @@ struct boundary {
 
 struct site_union {
     struct orc_text *text;
+    uint8_t call_scheme;
     const struct site_forms *site;
     struct boundary boundaries[TP_SITE_LENGTH_MAX + 1];
 };
 
 static const char *show_form(const struct site_union *work, const struct form *form) {
-    return format_text("%s: %s", form->name,
-                       disassemble(work->text->kernel, form->bytes, work->site->length, work->site->address));
+    return format_text("%s: %s (%s)", form->name, form_instructions(work->text->kernel, work->site, form),
+                       form_bytes(work->site, form));
 }
 
 static void complain_of(const struct site_union *work, unsigned offset, const struct form *form,
@@ -35,9 +38,11 @@ static void complain_of(const struct site_union *work, unsigned offset, const st
     const struct boundary *known = &work->boundaries[offset];
     complain("%s: two forms of this site disagree at byte %u, where the caller must be found in both:\n"
              "  %s\n    there: %s\n  %s\n    there: %s\n"
-             "  A prefix in front of an instruction before that byte would part them.",
+             "  %sA prefix in front of an instruction before that byte would part them.",
              describe_address(work->text->kernel, work->site->address), offset, show_form(work, known->form),
-             describe_state(&known->state), show_form(work, form), describe_state(state));
+             describe_state(&known->state), show_form(work, form), describe_state(state),
+             work->call_scheme == TP_SCHEME_PREFIX && offset == 1 ? "TP_SCHEME_PREFIX goes on behind the first prefix of a call. "
+                                                                  : "");
 }
 
 static void note_boundary(struct site_union *work, unsigned offset, const struct form *form,
@@ -59,6 +64,8 @@ static void complain_of_end(const struct site_union *work, const struct form *fo
 /* The original may change the stack (an alternative around a push): then all forms have to. */
 static void follow_form(struct site_union *work, const struct form *form, struct orc_state state) {
     unsigned offset = 0;
+    if (is_stepped_into(work->site, form, work->call_scheme))
+        note_boundary(work, 1, form, &state);
     while (offset < work->site->length) {
         struct tp_insn insn;
         note_boundary(work, offset, form, &state);
@@ -88,8 +95,8 @@ static void set_boundaries(struct site_union *work) {
     }
 }
 
-static void unite_site(struct orc_text *text, const struct site_forms *site) {
-    struct site_union work = {.text = text, .site = site};
+static void unite_site(struct orc_text *text, const struct site_forms *site, uint8_t call_scheme) {
+    struct site_union work = {.text = text, .call_scheme = call_scheme, .site = site};
     struct orc_state state = state_at(text, site->address);
     if (state.type == TP_ORC_UNDEFINED)
         return; /* nothing is known of the code, and nothing is to be united */
@@ -98,7 +105,7 @@ static void unite_site(struct orc_text *text, const struct site_forms *site) {
     set_boundaries(&work);
 }
 
-void unite_forms(struct orc_text *text) {
+void unite_forms(struct orc_text *text, uint8_t call_scheme) {
     for (uint32_t i = 0; i < text->site_count; i++)
-        unite_site(text, &text->sites[i]);
+        unite_site(text, &text->sites[i], call_scheme);
 }

@@ -48,7 +48,7 @@ static bool is_padding(const struct orc_text *text, uint64_t first) {
     return bytes;
 }
 
-static struct entries collect_entries(struct orc_text *text) {
+static struct entries collect_entries(const struct orc_text *text) {
     struct entries out = {.count = 0};
     struct orc_state nothing = {.type = TP_ORC_UNDEFINED};
     for (uint64_t at = text->start; at < text->end; at++) {
@@ -98,28 +98,18 @@ static void write_entries(FILE *out, const struct orc_text *text, const struct e
     }
 }
 
-void write_table(struct orc_text *text, uint64_t tables_start, const char *path) {
+void write_table(const struct orc_text *text, FILE *out) {
     const uint32_t size = (uint32_t)(text->end - text->start);
     struct entries entries = collect_entries(text);
-    FILE *out = path ? fopen(path, "w") : stdout;
-    if (!out)
-        give_up("%s can't be written", path);
     fprintf(out, "# The unwind table of %s (textpatch/unwind.h), by textpatch orc.\n"
                  "\t.section .textpatch.orc,\"aw\",@progbits\n\t.balign 4\n"
                  "\t.long %d # version\n\t.long __tp_start - . - %" PRId64 " # text\n\t.long %" PRIu32 " # bytes\n"
                  "\t.long %" PRIu32 " # entries\n# ips\n",
-            text->kernel->name, TP_ORC_VERSION, (int64_t)(tables_start - text->start), size, entries.count);
+            text->kernel->name, TP_ORC_VERSION, (int64_t)(text->tables_start - text->start), size, entries.count);
     write_numbers(out, entries.ips, entries.count);
     fprintf(out, "# blocks\n");
     write_blocks(out, &entries, size);
     fprintf(out, "# entries\n");
     write_entries(out, text, &entries);
     fprintf(out, "\t.section .note.GNU-stack,\"\",@progbits\n");
-    bool failed = ferror(out) != 0;
-    if (out != stdout)
-        failed = fclose(out) != 0 || failed;
-    if (failed)
-        complain("%s could not be written", path ? path : "the table");
-    if (out != stdout && count_complaints())
-        remove(path); /* whoever builds with it must not find half of it */
 }
