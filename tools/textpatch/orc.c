@@ -74,7 +74,8 @@ struct orc_text *describe_text(const struct kernel *kernel, const struct orc_opt
     if (!take_records(image))
         return NULL;
     struct orc_text *text = make_text(kernel, image->text_start, image->text_end);
-    text->tables_start = image->tables_start;
+    text->anchor_name = image->anchor_name;
+    text->anchor = image->anchor;
     bool has_frames = read_frames(text, &ranges, &count);
     if (has_frames)
         follow_frames(text, ranges, count);

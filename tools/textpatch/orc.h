@@ -45,7 +45,8 @@ struct orc_state {
 struct orc_text {
     const struct kernel *kernel;
     uint64_t start, end; /* the addresses that the table speaks of */
-    uint64_t tables_start;
+    const char *anchor_name; /* a symbol that has the same place in the next link */
+    uint64_t anchor;
     uint32_t *numbers;   /* one for each byte */
     uint8_t *marks;      /* likewise: enum orc_mark */
     struct orc_state *states;

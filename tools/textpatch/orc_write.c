@@ -4,7 +4,7 @@
  *
  * How it works
  *   Neighbours with the same state are one entry. Padding between functions goes with what lies before it: it is never
- *   executed. The text's address is given as a distance from __tp_start, which both links have at the same place.
+ *   executed. The text's address is given as a distance from a symbol that both links have at the same place.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -103,9 +103,10 @@ void write_table(const struct orc_text *text, FILE *out) {
     struct entries entries = collect_entries(text);
     fprintf(out, "# The unwind table of %s (textpatch/unwind.h), by textpatch orc.\n"
                  "\t.section .textpatch.orc,\"aw\",@progbits\n\t.balign 4\n"
-                 "\t.long %d # version\n\t.long __tp_start - . - %" PRId64 " # text\n\t.long %" PRIu32 " # bytes\n"
+                 "\t.long %d # version\n\t.long %s - . - %" PRId64 " # text\n\t.long %" PRIu32 " # bytes\n"
                  "\t.long %" PRIu32 " # entries\n# ips\n",
-            text->kernel->name, TP_ORC_VERSION, (int64_t)(text->tables_start - text->start), size, entries.count);
+            text->kernel->name, TP_ORC_VERSION, text->anchor_name, (int64_t)(text->anchor - text->start), size,
+            entries.count);
     write_numbers(out, entries.ips, entries.count);
     fprintf(out, "# blocks\n");
     write_blocks(out, &entries, size);

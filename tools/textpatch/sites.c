@@ -8,6 +8,8 @@
  *   written as a record for a second link. Records of other sites that the second link adds move what lies behind them,
  *   which is neither the text nor, by linker/textpatch.ld, the data before them; so everything is written as a distance
  *   from __tp_start, and no symbol of the compiler's is asked for.
+ *   A module (module.h) has calls of its kernel's trampolines too. Its records refer to tp_module_text and, by name, to
+ *   trampolines and cells: what its loader resolves.
  *
  * Edge cases
  *   - An address of a trampoline that is taken stays what it is; so does a branch with prefixes that a site can't have,
@@ -31,7 +33,7 @@ struct options {
 
 struct found {
     uint64_t address;
-    const struct tp_site *trampoline;
+    const struct trampoline *trampoline;
     unsigned length, detail;
 };
 
@@ -53,16 +55,6 @@ static struct options read_options(const struct arguments *arguments) {
     if (!options.kernel || !options.output)
         refuse_usage(&sites_command);
     return options;
-}
-
-/* The trampoline that begins at an address, NULL if there is none. */
-static const struct tp_site *find_trampoline(const struct image *image, uint64_t address) {
-    uint32_t place = tp_search_place(&image->tables, address + image->shift);
-    if (!lies_in_image_text(image, address, 1) || place == image->tables.place_count)
-        return NULL;
-    const struct tp_site *site = &image->tables.sites[place];
-    bool begins = tp_site_address(site) == address + image->shift;
-    return begins && tp_site_kind(site) == TP_KIND_TRAMPOLINE ? site : NULL;
 }
 
 static bool is_excepted(const struct options *options, const char *name) {
@@ -139,8 +131,18 @@ static bool judge(const struct image *image, const struct options *options, cons
     return !overlaps && tp_search_place(&image->tables, here) == image->tables.place_count;
 }
 
+/* A name that a loader knows: a module's records are the module's, whatever they refer to. */
+static const char *name_exactly(const struct image *image, uint64_t address) {
+    const char *name = name_address(image->kernel, address);
+    if (!has_symbol_at(image->kernel, address) || strchr(name, '+'))
+        give_up("0x%lx: a module's records can refer to symbols alone, and there is none", (unsigned long)address);
+    return name;
+}
+
 static const char *name_cell(const struct image *image, uint64_t cell) {
     uint64_t base = image->tables_start;
+    if (image->is_module)
+        return name_exactly(image, cell);
     if (cell < base)
         return format_text("__tp_start - 0x%lx", (unsigned long)(base - cell));
     const char *name = name_address(image->kernel, cell);
@@ -150,19 +152,24 @@ static const char *name_cell(const struct image *image, uint64_t cell) {
     return name;
 }
 
-static const char *name_distance(const struct image *image, uint64_t address) {
-    uint64_t base = image->tables_start;
+/* Text of what was given. */
+static const char *name_place(const struct image *image, uint64_t address) {
+    uint64_t base = image->anchor;
+    if (image->is_module)
+        return format_text("%s + 0x%lx", image->anchor_name, (unsigned long)(address - base));
     if (address > base)
         give_up("0x%lx: this text lies behind the tables, which will grow: put .text before textpatch.ld",
                 (unsigned long)address);
-    return format_text("__tp_start - 0x%lx", (unsigned long)(base - address));
+    return format_text("%s - 0x%lx", image->anchor_name, (unsigned long)(base - address));
+}
+
+static const char *name_trampoline(const struct image *image, uint64_t address) {
+    return image->is_module ? name_exactly(image, address) : name_place(image, address);
 }
 
 static void write_record(FILE *out, const struct image *image, const struct found *found) {
-    uint64_t trampoline = tp_site_address(found->trampoline) - image->shift;
-    uint64_t cell = tp_site_cell(found->trampoline) - image->shift;
-    fprintf(out, "\t.long %s - ., %s - ., %s - .\n", name_distance(image, found->address), name_cell(image, cell),
-            name_distance(image, trampoline));
+    fprintf(out, "\t.long %s - ., %s - ., %s - .\n", name_place(image, found->address),
+            name_cell(image, found->trampoline->cell), name_trampoline(image, found->trampoline->address));
     fprintf(out, "\t.byte %u, %u\n\t.short 0x%x\n", found->length, TP_RECORD_VERSION << 4 | TP_KIND_STATIC_CALL,
             found->detail);
 }
@@ -170,13 +177,21 @@ static void write_record(FILE *out, const struct image *image, const struct foun
 static void write_section(FILE *out, const struct image *image, const struct options *options,
                           const struct kernel_section *section, uint32_t *relocations) {
     uint32_t count;
-    const struct kernel_relocation *all = read_relocations(image->kernel, section, &count);
+    const struct kernel_relocation *all = read_relocations(image->own, section, &count);
     *relocations += count;
     for (uint32_t i = 0; i < count; i++) {
         struct found found;
         if (judge(image, options, section, &all[i], &found))
             write_record(out, image, &found);
     }
+}
+
+/* Of some section; a module's text may have none. */
+static bool keeps_relocations(const struct kernel *kernel) {
+    for (uint32_t i = 1; i < kernel->section_count; i++)
+        if (kernel->sections[i].type == SHT_RELA && !(kernel->sections[i].flags & SHF_ALLOC))
+            return true;
+    return false;
 }
 
 static void write_sites(void *argument) {
@@ -197,7 +212,7 @@ static void write_sites(void *argument) {
     fprintf(out, "\t.section .note.GNU-stack, \"\", @progbits\n");
     if ((ferror(out) | fclose(out)) != 0)
         complain("%s could not be written", options.output);
-    if (relocations == 0)
+    if (relocations == 0 && !(image->is_module && keeps_relocations(kernel)))
         complain("no relocations of its text were kept: link it with --emit-relocs (-Wl,--emit-relocs)");
 }
 
