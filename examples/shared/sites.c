@@ -106,22 +106,45 @@ static const struct kept_site *next_slot(const struct kept_site *after) {
     return next;
 }
 
-static unsigned count_sites(const void *cell) {
+static uint8_t form_of(const struct kept_site *kept_site) {
+    struct tp_site_info site;
+    if (!tp_describe_site(kept_site->address, &site))
+        panic("the library doesn't know the site at %p", (void *)kept_site->address);
+    return site.form;
+}
+
+/* Of one slot, and as long, and in the same form. */
+static bool are_alike(const struct kept_site *left, const struct kept_site *right) {
+    return left->cell == right->cell && left->length == right->length && form_of(left) == form_of(right);
+}
+
+static bool is_first_of_its_like(unsigned at) {
+    for (unsigned i = 0; i < at; i++)
+        if (are_alike(&kept[i], &kept[at]))
+            return false;
+    return true;
+}
+
+static unsigned count_alike(unsigned at) {
     unsigned count = 0;
-    for (unsigned i = 0; i < kept_count; i++)
-        count += kept[i].cell == cell;
+    for (unsigned i = at; i < kept_count; i++)
+        count += are_alike(&kept[i], &kept[at]);
     return count;
 }
 
+/* "3 sites of 5 bytes, nop; 1 site of 8 bytes, return" */
 static void print_slot(const struct kept_site *first) {
-    struct tp_site_info site;
-    const char *function = name_function(*(const uintptr_t *)first->cell);
-    unsigned count = count_sites(first->cell);
-    if (!tp_describe_site(first->address, &site))
-        panic("the library doesn't know the site at %p", (void *)first->address);
-    print_format("  %s%s%s = %s: %u site%s of %u bytes, %s\n", color(BOLD), first->key, color(PLAIN),
-                 function ? function : "a function without a name", count, count == 1 ? "" : "s",
-                 first->length, tp_form_text(site.form));
+    const char *function = name_function(*(const uintptr_t *)first->cell), *before = ": ";
+    print_format("  %s%s%s = %s", color(BOLD), first->key, color(PLAIN), function ? function : "a function without a name");
+    for (unsigned i = 0; i < kept_count; i++) {
+        if (kept[i].cell != first->cell || !is_first_of_its_like(i))
+            continue;
+        unsigned count = count_alike(i);
+        print_format("%s%u site%s of %u bytes, %s", before, count, count == 1 ? "" : "s", kept[i].length,
+                     tp_form_text(form_of(&kept[i])));
+        before = "; ";
+    }
+    print_format("\n");
 }
 
 void print_sites(unsigned most) {

@@ -2,10 +2,14 @@
 /*
  * libFuzzer: the host tool on kernels with changed bytes. run_tool_fuzz builds and runs it.
  *
- * The kernel that TP_FUZZ_KERNEL names is good. An input is a list of changes of eight bytes each: which part of the file,
- * how many bytes, where in the part, and the new bytes. So what is changed is mostly something that is looked at.
- * Each is given to `check`, whose verdict is not judged here, has its forms collected as `list`
- * does it, and its relocations read as `sites` does.
+ * The kernels that TP_FUZZ_KERNELS names, with a colon between two, are good; most inputs are for the first, which
+ * should be small. An input's first byte chooses; the rest is a list of changes of eight bytes each: which part of the
+ * file, how many bytes, where in the part, and the new bytes. So what is changed is mostly something that is looked at. In
+ * .eh_frame it may be what a description says of its function's frame, wherever that is.
+ * Each is given to `check`, whose verdict is not judged here, has its forms collected as `list` does it, its relocations
+ * read as `sites` does, and its table made as `orc` does. How far `orc` gets is counted and told at the end:
+ *   tables    were made        entries   are in them
+ *   frames    refused for what .eh_frame says; likewise hints, flow (two stacks at one place), forms (that disagree)
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -13,66 +17,154 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <textpatch/live.h>
+
 #include "../../tools/textpatch/check.h"
 #include "../../tools/textpatch/forms.h"
+#include "../../tools/textpatch/orc.h"
 #include "../../tools/textpatch/report.h"
 
-enum { CHANGE = 8, PARTS = 8 };
+enum { CHANGE = 8, PARTS = 12, KERNELS = 4, FIRST_TARGETS_SHARE = 12 };
 
-static uint8_t *pristine, *bytes;
-static size_t size;
-static struct part {
+struct part {
     size_t offset, size;
-} parts[PARTS];
+};
 
-static void hear(const char *message) { (void)message; }
+/* A good kernel. */
+struct target {
+    uint8_t *pristine, *bytes;
+    size_t size;
+    struct part parts[PARTS];
+    struct part *programs; /* of .eh_frame's descriptions */
+    size_t program_count;
+};
 
-static struct part part_of(const struct kernel *kernel, const char *name) {
+static struct target targets[KERNELS];
+static unsigned target_count;
+
+static struct {
+    unsigned long runs, tables, entries, frames, hints, flow, forms;
+} orc_counts;
+static bool heard_frames, heard_hints, heard_flow, heard_forms;
+
+static void hear(const char *message) {
+    heard_frames |= strstr(message, ".eh_frame+") != NULL;
+    heard_hints |= strstr(message, ".debug_textpatch_hints") != NULL;
+    heard_flow |= strstr(message, "a hint must say") != NULL;
+    heard_forms |= strstr(message, "two forms of this site") != NULL || strstr(message, "another stack than") != NULL;
+}
+
+static void hear_warning(const char *message) { (void)message; }
+
+/* ---- Good kernels ---- */
+
+static struct part part_of(const struct target *target, const struct kernel *kernel, const char *name) {
     const struct kernel_section *section = find_section(kernel, name);
-    return section && section->bytes ? (struct part){section->offset, section->size} : (struct part){0, size};
+    return section && section->bytes && section->size ? (struct part){section->offset, section->size}
+                                                      : (struct part){0, target->size};
+}
+
+static struct part find_patchlets(const struct target *target, const struct kernel *kernel) {
+    uint64_t start = need_symbol(kernel, "__tp_replacements")->address;
+    uint64_t size = need_symbol(kernel, "__tp_replacements_end")->address - start;
+    const uint8_t *found = size ? bytes_at(kernel, start, size) : NULL;
+    return found ? (struct part){(size_t)(found - target->pristine), size} : (struct part){0, target->size};
+}
+
+/* Behind length, pointer, two addresses of four bytes, and the length of an augmentation. */
+static void find_programs(struct target *target, const struct kernel *kernel) {
+    enum { HEAD = 17 };
+    const struct kernel_section *section = find_section(kernel, ".eh_frame");
+    uint32_t length;
+    if (!section || !section->bytes)
+        return;
+    target->programs = calloc(section->size / HEAD + 1, sizeof *target->programs);
+    if (!target->programs)
+        abort();
+    for (uint64_t at = 0; at + 4 <= section->size; at += 4 + length) {
+        memcpy(&length, section->bytes + at, 4);
+        if (length > section->size - at - 4)
+            return;
+        if (length > HEAD - 4)
+            target->programs[target->program_count++] = (struct part){section->offset + at + HEAD, length + 4 - HEAD};
+    }
 }
 
 static void find_parts(void *argument) {
-    const struct kernel *kernel = read_kernel("good", pristine, size);
-    const Elf64_Ehdr *header = (const Elf64_Ehdr *)pristine;
-    (void)argument;
-    parts[0] = (struct part){0, size};
+    struct target *target = argument;
+    const struct kernel *kernel = read_kernel("good", target->pristine, target->size);
+    const Elf64_Ehdr *header = (const Elf64_Ehdr *)target->pristine;
+    struct part *parts = target->parts;
+    parts[0] = (struct part){0, target->size};
     parts[1] = (struct part){0, sizeof *header + header->e_phnum * sizeof(Elf64_Phdr)};
     parts[2] = (struct part){header->e_shoff, header->e_shnum * sizeof(Elf64_Shdr)};
-    parts[3] = parts[4] = part_of(kernel, ".textpatch");
-    parts[5] = part_of(kernel, ".symtab");
-    parts[6] = part_of(kernel, ".text");
-    parts[7] = part_of(kernel, ".rela.text");
+    parts[3] = part_of(target, kernel, ".textpatch");
+    parts[4] = find_patchlets(target, kernel);
+    parts[5] = part_of(target, kernel, ".symtab");
+    parts[6] = part_of(target, kernel, ".text");
+    parts[7] = part_of(target, kernel, ".rela.text");
+    parts[8] = parts[9] = part_of(target, kernel, ".eh_frame");
+    parts[10] = part_of(target, kernel, ".debug_textpatch_hints");
+    parts[11] = parts[8]; /* or one of `programs` */
+    find_programs(target, kernel);
+}
+
+static void read_target(struct target *target, const char *path) {
+    FILE *file = fopen(path, "rb");
+    if (!file || fseek(file, 0, SEEK_END) != 0)
+        abort();
+    target->size = (size_t)ftell(file);
+    rewind(file);
+    target->pristine = malloc(target->size);
+    target->bytes = malloc(target->size);
+    if (!target->pristine || !target->bytes || fread(target->pristine, 1, target->size, file) != target->size)
+        abort();
+    fclose(file);
+    if (!run_guarded(find_parts, target))
+        abort();
+}
+
+static void tell_counts(void) {
+    fprintf(stderr, "orc: %lu runs, %lu tables, %lu entries, %lu frames, %lu hints, %lu flow, %lu forms\n",
+            orc_counts.runs, orc_counts.tables, orc_counts.entries, orc_counts.frames, orc_counts.hints, orc_counts.flow,
+            orc_counts.forms);
 }
 
 static void get_ready(void) {
-    const char *path = getenv("TP_FUZZ_KERNEL");
-    FILE *file = path ? fopen(path, "rb") : NULL;
-    if (!file || fseek(file, 0, SEEK_END) != 0)
-        abort();
-    size = (size_t)ftell(file);
-    rewind(file);
-    pristine = malloc(size);
-    bytes = malloc(size);
-    if (!pristine || !bytes || fread(pristine, 1, size, file) != size)
-        abort();
-    fclose(file);
+    char *paths = getenv("TP_FUZZ_KERNELS");
     set_listener(hear);
-    if (!run_guarded(find_parts, NULL))
+    set_warning_listener(hear_warning);
+    for (char *path = paths ? strtok(paths, ":") : NULL; path && target_count < KERNELS; path = strtok(NULL, ":"))
+        read_target(&targets[target_count++], path);
+    if (!target_count)
         abort();
+    atexit(tell_counts);
 }
 
-static void change(const uint8_t *input) {
-    const struct part *part = &parts[input[0] % PARTS];
+/* ---- Changes ---- */
+
+static void change(const struct target *target, const uint8_t *input) {
+    unsigned number = input[0] % PARTS;
+    struct part part = target->parts[number];
     size_t width = 1u << (input[0] / PARTS) % 3;
-    size_t at = ((size_t)input[1] << 16 | (size_t)input[2] << 8 | input[3]) % part->size;
-    if (width <= size - part->offset - at)
-        memcpy(bytes + part->offset + at, input + 4, width);
+    size_t at = (size_t)input[1] << 16 | (size_t)input[2] << 8 | input[3];
+    if (number == PARTS - 1 && target->program_count) {
+        part = target->programs[at / 256 % target->program_count];
+        at = input[3];
+    }
+    at %= part.size;
+    if (width <= target->size - part.offset - at)
+        memcpy(target->bytes + part.offset + at, input + 4, width);
+}
+
+/* ---- Commands ---- */
+
+static const struct kernel *read_changed(const struct target *target) {
+    return read_kernel("kernel", target->bytes, target->size);
 }
 
 static void collect_all(void *argument) {
-    struct image *image = load_image(read_kernel("kernel", bytes, size));
-    (void)argument;
+    struct image *image = load_image(read_changed(argument));
     if (!take_records(image))
         return;
     for (uint32_t at = 0; at < image->tables.place_count; at++)
@@ -80,28 +172,69 @@ static void collect_all(void *argument) {
 }
 
 static void read_all_relocations(void *argument) {
-    const struct kernel *kernel = read_kernel("kernel", bytes, size);
+    const struct kernel *kernel = read_changed(argument);
     uint32_t count;
-    (void)argument;
     for (uint32_t i = 1; i < kernel->section_count; i++)
         (void)read_relocations(kernel, &kernel->sections[i], &count);
 }
 
 static void prove(void *argument) {
-    (void)argument;
-    prove_kernel(read_kernel("kernel", bytes, size), &(struct check_options){.hooks = NULL});
+    prove_kernel(read_changed(argument), &(struct check_options){.hooks = NULL});
+}
+
+struct orc_run {
+    const struct target *target;
+    FILE *out;
+};
+
+static void make_table(void *argument) {
+    const struct orc_run *run = argument;
+    const struct orc_text *text =
+        describe_text(read_changed(run->target), &(struct orc_options){.call_scheme = TP_SCHEME_EMULATE});
+    if (text)
+        write_table(text, run->out);
+}
+
+static void count_table(const char *table) {
+    const char *entries = table ? strstr(table, " # bytes\n\t.long ") : NULL;
+    orc_counts.tables++;
+    if (!entries)
+        abort(); /* nothing was complained of, and there is no table */
+    orc_counts.entries += strtoul(entries + strlen(" # bytes\n\t.long "), NULL, 10);
+}
+
+static void run_orc(const struct target *target) {
+    char *table = NULL;
+    size_t size;
+    struct orc_run run = {target, open_memstream(&table, &size)};
+    if (!run.out)
+        abort();
+    heard_frames = heard_hints = heard_flow = heard_forms = false;
+    bool fine = run_guarded(make_table, &run);
+    fclose(run.out);
+    orc_counts.runs++;
+    orc_counts.frames += heard_frames;
+    orc_counts.hints += heard_hints;
+    orc_counts.flow += heard_flow;
+    orc_counts.forms += heard_forms;
+    if (fine)
+        count_table(table);
+    free(table);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length);
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length) {
-    if (!bytes)
+    if (!target_count)
         get_ready();
-    memcpy(bytes, pristine, size);
-    for (size_t at = 0; at + CHANGE <= length; at += CHANGE)
-        change(input + at);
-    (void)run_guarded(prove, NULL);
-    (void)run_guarded(collect_all, NULL);
-    (void)run_guarded(read_all_relocations, NULL);
+    unsigned number = length ? input[0] % FIRST_TARGETS_SHARE : 0;
+    struct target *target = &targets[number < target_count ? number : 0];
+    memcpy(target->bytes, target->pristine, target->size);
+    for (size_t at = 1; at + CHANGE <= length; at += CHANGE)
+        change(target, input + at);
+    (void)run_guarded(prove, target);
+    (void)run_guarded(collect_all, target);
+    (void)run_guarded(read_all_relocations, target);
+    run_orc(target);
     return 0;
 }
