@@ -70,6 +70,15 @@ function checkRows() {
     }));
 }
 
+function checkTargets() {
+    const forms = wanted.sites.flatMap((site, n) => site.forms.map((form, m) =>
+        ({ form, text: rows[n]?.querySelectorAll('tr')[m]?.cells[2].textContent ?? '' })));
+    const direct = forms.filter(({ form }) => form.kind === 'direct');
+    check('targets', direct.filter(({ form, text }) => !text.includes(form.target ?? '(target not known)') ||
+        (form.target === null) !== form.bytes.includes('?')).map(({ form, text }) => `${form.bytes}: ${text}`)
+        .concat(forms.filter(({ text }) => text.includes('text_start')).map(({ text }) => text)));
+}
+
 function checkControls() {
     check('search', words.flatMap(word => compare(word, '')).concat(compare('nosuchsite', '')));
     check('search tells apart', words.some(word => ![0, all.length].includes(choose(word, '').length)) ? [] : ['no word']);
@@ -92,6 +101,7 @@ function checkRest() {
 addEventListener('load', () => {
     try {
         checkRows();
+        checkTargets();
         checkControls();
         checkRest();
         lines.push('done');

@@ -4,6 +4,7 @@
  *
  *   output    of a kernel, parsed by a reader that takes nothing else; each site has its members, each form as many
  *             bytes as its site
+ *   targets   a direct call names its target, where that is known, and nothing in its place where it isn't
  *   control   the reader refuses texts that are nearly JSON
  */
 #include <setjmp.h>
@@ -20,6 +21,11 @@
 static const char *at, *end;
 static const char *kernel, *tool;
 static unsigned site_count, form_count, bytes_of_site;
+static unsigned known_targets, unknown_targets, unknown_instructions;
+static struct {
+    bool is_direct, has_target, has_gap;
+    char target[256];
+} form;
 
 static bool read_value(unsigned depth);
 
@@ -83,7 +89,40 @@ static bool read_word(const char *word) {
     return true;
 }
 
+static bool holds(const char *value_start, const char *text) {
+    return memmem(value_start, (size_t)(at - value_start), text, strlen(text)) != NULL;
+}
+
+/* Members come in this order. */
+static void note_target(const char *name, const char *value_start) {
+    size_t length = (size_t)(at - value_start);
+    if (strcmp(name, "kind") == 0)
+        form.is_direct = holds(value_start, "\"direct\"");
+    if (strcmp(name, "target") == 0) {
+        form.has_target = !holds(value_start, "null");
+        assert_true(form.is_direct || !form.has_target);
+        assert_true(length < sizeof form.target);
+        snprintf(form.target, sizeof form.target, "%.*s", form.has_target ? (int)length - 2 : 0, value_start + 1);
+        known_targets += form.has_target;
+    }
+    if (strcmp(name, "bytes") == 0) {
+        form.has_gap = holds(value_start, "?? ?? ?? ??");
+        assert_true(form.has_gap || !holds(value_start, "?"));
+        assert_false(form.has_gap && form.has_target);
+        assert_true(!form.is_direct || form.has_gap || form.has_target);
+        unknown_targets += form.has_gap;
+    }
+    if (strcmp(name, "text") == 0) {
+        bool says_so = holds(value_start, "(target not known)");
+        unknown_instructions += says_so;
+        assert_true(form.has_gap || !says_so);
+        assert_true(!form.has_target || holds(value_start, form.target));
+        assert_false(holds(value_start, "text_start"));
+    }
+}
+
 static void note_member(const char *name, const char *value_start) {
+    note_target(name, value_start);
     if (strcmp(name, "address") == 0)
         site_count++;
     if (strcmp(name, "length") == 0)
@@ -160,6 +199,9 @@ static void test_output(void **state) {
         fail_msg("no JSON at offset %zu: %.80s", (size_t)(at - text), at);
     print_message("%u sites, %u forms\n", site_count, form_count);
     assert_true(site_count > 100 && form_count > 2 * site_count);
+    print_message("%u direct calls and jumps of a known function, %u of any\n", known_targets, unknown_targets);
+    assert_true(known_targets > 10 && unknown_targets > 10);
+    assert_int_equal(unknown_instructions, unknown_targets);
 }
 
 static void test_control(void **state) {
