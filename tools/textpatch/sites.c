@@ -8,8 +8,8 @@
  *   written as a record for a second link. Records of other sites that the second link adds move what lies behind them,
  *   which is neither the text nor, by linker/textpatch.ld, the data before them; so everything is written as a distance
  *   from __tp_start, and no symbol of the compiler's is asked for.
- *   A module (module.h) has calls of its kernel's trampolines too. Its records refer to tp_module_text and, by name, to
- *   trampolines and cells: what its loader resolves.
+ *   A module (module.h) calls its kernel's trampolines too. Its records refer to its text and data by tp_module_text and
+ *   tp_module_data, and to the kernel's trampolines and cells by name, which its loader resolves.
  *
  * Edge cases
  *   - An address of a trampoline that is taken stays what it is; so does a branch with prefixes that a site can't have,
@@ -131,18 +131,26 @@ static bool judge(const struct image *image, const struct options *options, cons
     return !overlaps && tp_search_place(&image->tables, here) == image->tables.place_count;
 }
 
-/* A name that a loader knows: a module's records are the module's, whatever they refer to. */
-static const char *name_exactly(const struct image *image, uint64_t address) {
+/* A section of a module moves as one piece; what is the kernel's has a name that the loader knows. */
+static const char *name_by_module(const struct image *image, uint64_t address) {
+    static const char *const pieces[] = {"tp_module_text", "tp_module_data"};
+    const struct kernel_section *section = section_at(image->own, address);
+    for (unsigned i = 0; i < sizeof pieces / sizeof *pieces && section; i++) {
+        uint64_t start = need_symbol(image->own, pieces[i])->address;
+        if (start == section->address)
+            return format_text("%s + 0x%lx", pieces[i], (unsigned long)(address - start));
+    }
     const char *name = name_address(image->kernel, address);
-    if (!has_symbol_at(image->kernel, address) || strchr(name, '+'))
-        give_up("0x%lx: a module's records can refer to symbols alone, and there is none", (unsigned long)address);
+    if (section || !has_symbol_at(image->kernel, address) || strchr(name, '+'))
+        give_up("0x%lx: a module's records may refer to its .text and .data, and to symbols of the kernel's: this is none",
+                (unsigned long)address);
     return name;
 }
 
 static const char *name_cell(const struct image *image, uint64_t cell) {
     uint64_t base = image->tables_start;
     if (image->is_module)
-        return name_exactly(image, cell);
+        return name_by_module(image, cell);
     if (cell < base)
         return format_text("__tp_start - 0x%lx", (unsigned long)(base - cell));
     const char *name = name_address(image->kernel, cell);
@@ -152,24 +160,20 @@ static const char *name_cell(const struct image *image, uint64_t cell) {
     return name;
 }
 
-/* Text of what was given. */
+/* Text. */
 static const char *name_place(const struct image *image, uint64_t address) {
     uint64_t base = image->anchor;
     if (image->is_module)
-        return format_text("%s + 0x%lx", image->anchor_name, (unsigned long)(address - base));
+        return name_by_module(image, address);
     if (address > base)
         give_up("0x%lx: this text lies behind the tables, which will grow: put .text before textpatch.ld",
                 (unsigned long)address);
     return format_text("%s - 0x%lx", image->anchor_name, (unsigned long)(base - address));
 }
 
-static const char *name_trampoline(const struct image *image, uint64_t address) {
-    return image->is_module ? name_exactly(image, address) : name_place(image, address);
-}
-
 static void write_record(FILE *out, const struct image *image, const struct found *found) {
     fprintf(out, "\t.long %s - ., %s - ., %s - .\n", name_place(image, found->address),
-            name_cell(image, found->trampoline->cell), name_trampoline(image, found->trampoline->address));
+            name_cell(image, found->trampoline->cell), name_place(image, found->trampoline->address));
     fprintf(out, "\t.byte %u, %u\n\t.short 0x%x\n", found->length, TP_RECORD_VERSION << 4 | TP_KIND_STATIC_CALL,
             found->detail);
 }
