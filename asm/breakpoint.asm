@@ -63,6 +63,7 @@ default rel
 ;   f3 0f 1e fa 48 83 ec 10 50 48 8b 44 24 18 48 89 44 24 08 …
 align 16, int3
 tp_breakpoint_entry:
+    TP_HINT_TRAP_WORDS 0
     end_branch
     TP_MAKE_GAP
     TP_VECTOR VECTOR_BREAKPOINT
@@ -95,6 +96,7 @@ tp_breakpoint_entry_end:
 ;   f3 0f 1e fa 6a 00 6a 03 50 51 52 56 57 41 50 …
 align 16, int3
 tp_breakpoint_entry_copied:
+    TP_HINT_TRAP_WORDS 0
     end_branch
     TP_VECTOR VECTOR_BREAKPOINT
     TP_PUSH_REGS

@@ -7,6 +7,8 @@ section .text
 bits 64
 default rel
 
+%include "textpatch/hints.inc"
+
 global tp_serialize:function hidden (tp_serialize.end - tp_serialize)
 global tp_cpuid:function hidden (tp_cpuid.end - tp_cpuid)
 global tp_read_cr0:function hidden (tp_read_cr0.end - tp_read_cr0)
@@ -95,6 +97,7 @@ tp_probe_int3:
     int3
     ret
 tp_probe_answer:
+    TP_HINT_CALL 8                ; nothing but #BP leads here
     mov eax, 1
     ret
 tp_probe_end:

@@ -3,7 +3,7 @@
  * The test kernel: suites/ as KTAP. `suite=NAME` on the command line picks one, `quick` leaves out those that take long
  * on purpose, else all run.
  *
- * Where CPUs take turns (`lockstep`), three more are left out unless they are named.
+ * Where CPUs take turns (`lockstep`), four more are left out unless they are named.
  *
  * The exit status is 0 only if every case passed.
  */
@@ -18,7 +18,7 @@
     macro(interrupts) macro(unwind) macro(user) macro(entry_steps) macro(entry_faults) macro(live_cpus) macro(user_cpus)   \
     macro(entry_returns) macro(entry_registers) macro(live_switch) macro(live_images) macro(live_errors)     \
     macro(live_order) macro(live_breakpoint) macro(live_controls) macro(live_storm)                   \
-    macro(inline_calls) macro(modules) macro(live_user)
+    macro(inline_calls) macro(modules) macro(live_user) macro(unwind_steps) macro(unwind_entries)
 
 #define DECLARE_SUITE(name) extern const struct ktap_suite suite_##name;
 #define LIST_SUITE(name) &suite_##name,
@@ -33,13 +33,16 @@ static bool quick, lockstep;
 
 static bool takes_long(const struct ktap_suite *suite) {
     return suite == &suite_live_storm || suite == &suite_live_controls || suite == &suite_live_switch ||
-           suite == &suite_live_images || suite == &suite_inline_calls || suite == &suite_modules || suite == &suite_live_user ||
-           suite == &suite_entry_registers || suite == &suite_entry_steps;
+           suite == &suite_live_images || suite == &suite_inline_calls || suite == &suite_modules ||
+           suite == &suite_live_user ||
+           suite == &suite_entry_registers || suite == &suite_entry_steps ||
+           suite == &suite_unwind_steps || suite == &suite_unwind_entries;
 }
 
 /* For an emulator that executes one instruction after the other: unless they are asked for by name. */
 static bool takes_too_long_in_lockstep(const struct ktap_suite *suite) {
-    return suite == &suite_live_user || suite == &suite_entry_registers || suite == &suite_unwind;
+    return suite == &suite_live_user || suite == &suite_entry_registers ||
+           suite == &suite_unwind_steps || suite == &suite_unwind_entries;
 }
 
 static bool is_wanted(const struct ktap_suite *suite) {
@@ -108,7 +111,7 @@ void kernel_main(const char *command_line) {
     print_plan(count);
     print_format("# world: %s\n", world == WORLD_XEN_PV ? "Xen PV" : "native");
     if (lockstep && !wanted[0])
-        print_format("# left out, since CPUs take turns here: live_user, entry_registers, unwind\n");
+        print_format("# left out, since CPUs take turns here: live_user, entry_registers, unwind_steps, unwind_entries\n");
     keep_pristine_text();
     unsigned failed = run_suites();
     print_format("# %u cases, %u failed\n", count, failed);

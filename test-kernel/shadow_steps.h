@@ -1,49 +1,47 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every instruction of a function, and of all that it calls, with a walk (textpatch/unwind.h) at each: what the walk finds
- * must be what is kept by looking at calls and returns alone. Native world, CPU 0.
+ * Every instruction of a function, of all that it calls, and of #BP that comes meanwhile, with two walks
+ * (textpatch/unwind.h) at each: from the registers, and from the handler of #DB, whose stack is another. What they find
+ * must be what the shadow (shadow.h) has kept. Native world, CPU 0.
  *
- *   struct shadow_report report = step_with_shadow(run, limit);
- *   EXPECT_EQUAL(report.wrong, 0);
+ *   struct steps_report report = step_with_shadow(run, limit);
+ *   EXPECT_EQUAL(report.shadow.wrong, 0);
  *
  * How it works
- *   TF is set, and the handler of #DB sees each instruction's end. An instruction that called has pushed an address: it is
- *   kept, with its place. What lies below rsp has been returned from. A walk must name the same addresses at the same
- *   places, from the innermost on, and then what was there when stepping began; frames that iret is about to go to
- *   have no call, and are passed over. Flags that the code stores or loads are shown to it without TF.
- *   What has been stepped many times is not worth more: at an instruction that has been, the function that it lies in runs
- *   on by itself, up to a breakpoint register at its return address. Beyond `limit` steps all does. Handlers of exceptions
- *   and interrupts are not stepped.
+ *   TF is set, and the handler of #DB sees each instruction's end. Flags that the code stores or loads are shown to it
+ *   without TF. In front of an int3 a breakpoint register is set where #BP will enter, whose first instruction the CPU
+ *   reaches without TF. Handlers of other exceptions, and of interrupts, are not stepped.
+ *   What has been stepped often is not worth more: at an instruction that has been, the function that it lies in runs on
+ *   by itself, up to a breakpoint register at its return address. Beyond `limit` steps all does.
  */
 #ifndef SHADOW_STEPS_H
 #define SHADOW_STEPS_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "shadow.h"
 
-#include <textpatch/unwind.h>
+/* What a site may hold, by its first instruction. */
+enum step_form { STEP_INDIRECT, STEP_CALL, STEP_JMP, STEP_JCC, STEP_NOP, STEP_RET, STEP_INT3, STEP_INLINE, STEP_FORMS };
 
-struct shadow_report {
+struct steps_report {
+    struct shadow_report shadow;
     uint64_t steps;
-    uint64_t frames;        /* of all walks */
-    uint64_t wrong;         /* walks */
-    uint64_t wrong_in_sites; /* of these: behind a site's first byte, and before its end */
-    uint64_t in_sites;      /* steps there */
-    uint64_t places;        /* instructions that had not been stepped before */
-    uint64_t left_alone;    /* functions that ran on by themselves */
-    unsigned deepest;
-    const char *first_fault;
-    uintptr_t at;           /* the ip of the first wrong walk, */
-    uintptr_t found, expected; /* and what it found at which depth */
-    unsigned depth;
+    uint64_t places;         /* instructions that had not been stepped before */
+    uint64_t in_sites;       /* steps behind a site's first byte */
+    uint64_t at_sites[STEP_FORMS]; /* steps at a site's first byte, by what it held */
+    uint64_t in_trampolines;
+    uint64_t breakpoints;    /* entries of #BP that were stepped */
+    uint64_t left_alone;     /* functions that ran on by themselves */
 };
 
 /* All instructions are new again. */
 void forget_stepped_places(void);
 
-struct shadow_report step_with_shadow(void (*run)(void), uint64_t limit);
+/* How often an instruction is stepped; 1 to 65535. */
+extern unsigned steps_of_a_place;
 
-/* For walks on this CPU: the stack that the kernel runs on. */
-bool find_kernel_stack(uintptr_t sp, struct tp_stack *stack, void *argument);
+struct steps_report step_with_shadow(void (*run)(void), uint64_t limit);
+
+void add_steps_report(struct steps_report *sum, const struct steps_report *report);
+void print_steps_report(const struct steps_report *report);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include <textpatch/engine.h>
 
+#include "shadow.h"
 #include "stepper.h"
 
 enum path_flag {
@@ -59,6 +60,7 @@ void close_paths(void);
 
 struct path_result {
     struct step_report steps;
+    struct shadow_report walks; /* with STEP_WALKS */
     unsigned visits;        /* of handlers */
     unsigned wrong_visits;  /* more or fewer than there should be */
     unsigned wrong_slots;   /* registers that came back otherwise */

@@ -15,6 +15,8 @@ enum { KERNEL_CODE = 0x08, SELECTOR_NOT_FOR_USER = 0x20, ANSWER = 0x1357 };
 enum { USER_GS_OFFSET = 0x1000, AT_GS = 0x5150 };
 static const uint64_t NOT_CANONICAL = 1ull << 47;
 
+extern const uint8_t native_syscall[];
+
 struct tp_regs stepped_given;
 struct stepped_registers stepped_found;
 bool careless;
@@ -270,10 +272,21 @@ static const uint8_t *start_of(unsigned i) {
     return i == 0 ? STUB(path->vector) : NULL;
 }
 
+static enum start_kind kind_of(const uint8_t *start) {
+    if (start == native_syscall)
+        return START_SYSCALL;
+    if (start == (const uint8_t *)tp_native_load_gs)
+        return START_FUNCTION;
+    if (start == STUB(VECTOR_GENERAL_PROTECTION) || start == STUB(VECTOR_PAGE_FAULT))
+        return START_ENTRY_WITH_CODE;
+    return path->vector == VECTOR_BREAKPOINT ? START_BREAKPOINT : START_ENTRY;
+}
+
 static struct step_plan make_plan(unsigned options, const void *nmi_entry) {
     bool nmi = path->flags & PATH_NMI;
     return (struct step_plan){
         .starts = {(uintptr_t)start_of(0), (uintptr_t)start_of(1)},
+        .kinds = {kind_of(start_of(0)), kind_of(start_of(1))},
         .end = wanted.rip,
         .ends_in_user = comes_from_user(),
         .options = options,
@@ -318,6 +331,7 @@ struct path_result run_path(const struct path *chosen, unsigned options, const v
     else
         run_function();
     result.steps = end_stepping();
+    result.walks = read_shadow_report();
     set_breakpoint_entry(NULL, false);
     result.visits = visits;
     result.wrong_visits = visits - (path->visits + count_repeats(&result.steps));

@@ -7,6 +7,7 @@
 #include "entry_steps.h"
 #include "native.h"
 #include "ports.h"
+#include "stepped_walks.h"
 #include "user.h"
 
 enum { MSR_GS_BASE = 0xc0000101, MSR_KERNEL_GS_BASE = 0xc0000102 };
@@ -175,6 +176,8 @@ static bool handle_nmi(struct tp_regs *regs) {
     }
     if (phase == NMI_AT_STEP && !plan.nmi_from_kernel) {
         nmi_came(regs->rip);
+        if (plan.options & STEP_WALKS)
+            walk_from_nmi(regs);
         if (right && plan.options & STEP_FAULTS)
             raise_faults();
         return true;
@@ -259,6 +262,7 @@ static void run_to_return(struct tp_regs *regs) {
     return_to = *(const uintptr_t *)regs->rsp;
     return_stack = regs->rsp + 8;
     regs->rflags &= ~(uint64_t)FLAGS_TF;
+    foresee_nothing();
 }
 
 static void take_step(struct tp_regs *regs, bool gs_is_right) {
@@ -266,6 +270,8 @@ static void take_step(struct tp_regs *regs, bool gs_is_right) {
     started = true;
     waits = false;
     count_step(place);
+    if (plan.options & STEP_WALKS)
+        walk_from_step(regs, &plan);
     regs->rflags |= FLAGS_TF | FLAGS_RF;
     if (!place && !(plan.options & STEP_INTO_C))
         run_to_return(regs);
@@ -334,6 +340,7 @@ void begin_stepping(const struct step_plan *wanted) {
     phase = NMI_NONE;
     own_nmi_stack = set_native_nmi_stack((uintptr_t)carrier_stack);
     set_native_nmi_stack(own_nmi_stack);
+    reset_shadow();
     arm();
 }
 

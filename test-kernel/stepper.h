@@ -32,10 +32,15 @@ enum step_option {
     STEP_INTO_C = 1,
     STEP_NMIS = 2,   /* one at each instruction */
     STEP_FAULTS = 4, /* #PF, #UD and #BP in the handler of #DB, at each instruction, and in that of those NMIs */
+    STEP_WALKS = 8,  /* from each instruction, and from the handlers that it is interrupted by (stepped_walks.h) */
 };
+
+/* What is at a start: a function, `syscall`, or an entry, #BP's or another, whose words lie at rsp, or behind an error code. */
+enum start_kind { START_FUNCTION, START_SYSCALL, START_ENTRY, START_BREAKPOINT, START_ENTRY_WITH_CODE };
 
 struct step_plan {
     uintptr_t starts[2]; /* where stepping starts, and starts again after it was lost by a fault; 0: none */
+    enum start_kind kinds[2];
     uintptr_t end;
     bool ends_in_user;
     unsigned options;        /* enum step_option */

@@ -13,6 +13,7 @@
  *   tp_unwind_start, tp_unwind_here                a walk from registers, or from this very place
  *   tp_unwind_next                                 to the caller
  *   tp_unwind_place                                the address to look a symbol up with
+ *   tp_breakpoint_go_to                            for a #BP handler that moves rip
  *
  * Example
  *   static bool find_stack(uintptr_t sp, struct tp_stack *stack, void *argument);    // the kernel's own
@@ -274,6 +275,17 @@ static inline uintptr_t tp_unwind_place(const struct tp_unwind *frame) {
 
 static inline uint64_t tp_breakpoint_moving(const struct tp_regs *regs) {
     return regs->rip ^ (regs->rsp >> 3 & 1) << 62;
+}
+
+/*
+ * For a #BP handler of the kernel's own, which may send the CPU somewhere else: a debugger's that has put the byte back
+ * and executes it, say. rsp stays. Whoever unwinds through the frame finds the old place or the new one at each instruction.
+ */
+static inline void tp_breakpoint_go_to(struct tp_regs *regs, uintptr_t ip) {
+    volatile struct tp_regs *frame = regs;
+    frame->error_code = tp_breakpoint_moving(regs);
+    frame->rip = ip;
+    frame->error_code = TP_BREAKPOINT_MOVED;
 }
 
 #ifdef __cplusplus

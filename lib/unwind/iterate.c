@@ -73,7 +73,7 @@ static bool read_word(const struct tp_unwind *at, const struct tp_stack *stack, 
 /* ---- What an entry says ---- */
 
 static bool read_register(const struct tp_unwind *at, unsigned base, uintptr_t *value) {
-    const struct tp_regs *regs = at->regs;
+    const volatile struct tp_regs *regs = at->regs;
     if (!regs)
         return false;
     switch (base) {
@@ -152,9 +152,24 @@ static bool is_users(uint64_t cs) {
     return cs & 3;
 }
 
+/* What was interrupted. Read once: while another thread's stack is walked, its frames may become others. */
+struct interrupted {
+    uintptr_t ip, sp, bp;
+    uint64_t cs, vector, state;
+};
+
+static struct interrupted read_regs(const struct tp_regs *regs) {
+    const volatile struct tp_regs *from = regs;
+    return (struct interrupted){.ip = from->rip,
+                                .sp = from->rsp,
+                                .bp = from->rbp,
+                                .cs = from->cs,
+                                .vector = from->vector,
+                                .state = from->error_code};
+}
+
 /* What a frame of vector 3 says of its rip: textpatch/unwind.h. */
-static void read_breakpoint(struct tp_unwind *at, const struct tp_regs *regs) {
-    const uint64_t state = *(const volatile uint64_t *)&regs->error_code;
+static void take_breakpoint(struct tp_unwind *at, uint64_t state) {
     const uint64_t laid_over = (state >> 63 ^ state >> 62) & 1;
     at->behind = state == 0;
     if (state <= TP_BREAKPOINT_MOVED || laid_over != (at->sp >> 3 & 1))
@@ -163,24 +178,30 @@ static void read_breakpoint(struct tp_unwind *at, const struct tp_regs *regs) {
     at->behind = true;
 }
 
-static void take_regs(struct tp_unwind *at, const struct tp_regs *regs) {
+static void take_regs(struct tp_unwind *at, const struct tp_regs *regs, const struct interrupted *interrupted) {
     at->regs = regs;
-    at->ip = regs->rip;
-    at->sp = regs->rsp;
+    at->ip = interrupted->ip;
+    at->sp = interrupted->sp;
     at->behind = false;
-    set_bp(at, true, regs->rbp);
-    if (regs->vector == BREAKPOINT)
-        read_breakpoint(at, regs);
+    set_bp(at, true, interrupted->bp);
+    if (interrupted->vector == BREAKPOINT)
+        take_breakpoint(at, interrupted->state);
 }
 
-/* On the stack of a frame that ends at `end`, upwards; or to another one, or once to a lower place of the same. */
+/*
+ * On the stack of a frame that ends at `end`, upwards; or to another one, or once to a lower place of the same. Or to none:
+ * where `syscall` enters, rsp is user mode's. The frame is right, and nothing on that stack is read.
+ */
 static bool go_to_stack(struct tp_unwind *at, const struct tp_stack *frames, uintptr_t end, uintptr_t sp) {
     struct tp_stack stack = *frames;
     if (frames->start != at->stack.start && !enter_stack(at, frames, false))
         return false;
     if (sp >= end && sp <= frames->end)
         return true;
-    return ask_for_stack(at, sp, &stack) && enter_stack(at, &stack, true);
+    if (ask_for_stack(at, sp, &stack))
+        return enter_stack(at, &stack, true);
+    at->stack.start = at->stack.end = sp;
+    return true;
 }
 
 static bool follow_call(struct tp_unwind *at, const struct tp_orc_entry *entry, uintptr_t frame) {
@@ -204,13 +225,14 @@ static bool follow_regs(struct tp_unwind *at, uintptr_t frame) {
     if (frame % WORD != 0 || !find_frame(at, frame, sizeof(struct tp_regs), &stack))
         return lose(at);
     const struct tp_regs *regs = (const struct tp_regs *)frame;
-    if (is_users(regs->cs)) {
+    const struct interrupted interrupted = read_regs(regs);
+    if (is_users(interrupted.cs)) {
         at->end = TP_UNWIND_USER;
         return false;
     }
-    if (!go_to_stack(at, &stack, frame + sizeof *regs, regs->rsp))
+    if (!go_to_stack(at, &stack, frame + sizeof *regs, interrupted.sp))
         return lose(at);
-    take_regs(at, regs);
+    take_regs(at, regs, &interrupted);
     return true;
 }
 
@@ -292,16 +314,17 @@ static void begin(struct tp_unwind *at, tp_find_stack *find, void *argument) {
     at->entered_count = 0;
     at->find = find;
     at->argument = argument;
-    /* None that can be read: an empty one. */
+    /* None that may be read: an empty one. */
     at->stack.start = at->stack.end = at->sp;
     if (ask_for_stack(at, at->sp, &stack))
         (void)enter_stack(at, &stack, false);
 }
 
 void tp_unwind_start(struct tp_unwind *at, const struct tp_regs *regs, tp_find_stack *find, void *argument) {
-    take_regs(at, regs);
+    const struct interrupted interrupted = read_regs(regs);
+    take_regs(at, regs, &interrupted);
     begin(at, find, argument);
-    if (is_users(regs->cs))
+    if (is_users(interrupted.cs))
         at->end = TP_UNWIND_USER;
 }
 

@@ -7,6 +7,7 @@
 #include <textpatch/entry.h>
 
 #include "native.h"
+#include "stacks.h"
 
 enum {
 	SELECTOR_KERNEL_CODE = 0x08,
@@ -144,6 +145,14 @@ void set_native_entry(unsigned vector, uintptr_t entry)
 	store_gate(&gates[vector], gate);
 }
 
+uintptr_t native_entry_of(unsigned vector)
+{
+	struct gate gate = gates[vector].gate;
+
+	return gate.offset_low | (uintptr_t)gate.offset_middle << 16 |
+	       (uintptr_t)gate.offset_high << 32;
+}
+
 bool use_native_breakpoint_stack(bool own)
 {
 	union gate_bytes gate = gates[VECTOR_BREAKPOINT];
@@ -224,6 +233,16 @@ void load_descriptors(struct cpu *cpu)
 	load_tables(descriptors[index]);
 	reload_selectors();
 	enable_syscall();
+}
+
+/* What the paranoid entries find above their frames is no part of a stack. */
+bool find_interrupt_stack(uintptr_t sp, struct tp_stack *stack)
+{
+	bool found = find_stack_among(sp, (uintptr_t)stacks, MAXIMUM_CPUS * STACKS, STACK_SIZE,
+				      stack);
+
+	stack->end -= sizeof(struct tp_ist_top);
+	return found && is_on_stack(sp, stack);
 }
 
 void set_native_entry_stack(uintptr_t top)

@@ -28,12 +28,16 @@ native_stubs:
 %rep 256
     align 16
     %if vector == VECTOR_DEBUG
+    TP_HINT_WORDS 0
     jmp near debug_entry
     %elif vector == VECTOR_NMI
+    TP_HINT_WORDS 0
     jmp near nmi_entry
     %elif vector == VECTOR_DOUBLE_FAULT
+    TP_HINT_WORDS 8               ; an error code lies below them
     jmp near double_fault_entry
     %elif vector == VECTOR_MACHINE_CHECK
+    TP_HINT_WORDS 0
     jmp near machine_check_entry
     %else
     TP_VECTOR vector

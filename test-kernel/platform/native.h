@@ -27,6 +27,7 @@ void finish_serial(void);
 void set_up_gates(void);
 void load_descriptors(struct cpu *cpu);
 void set_native_entry(unsigned vector, uintptr_t entry);
+uintptr_t native_entry_of(unsigned vector);
 bool use_native_breakpoint_stack(bool own);
 /* The stack on which this CPU comes from user mode, but for syscall. */
 void set_native_entry_stack(uintptr_t top);

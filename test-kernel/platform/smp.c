@@ -3,6 +3,7 @@
 #include "smp.h"
 #include "backend.h"
 #include "ports.h"
+#include "stacks.h"
 
 enum { STACK_SIZE = 32 * 1024 };
 
@@ -24,6 +25,11 @@ static unsigned running = 1;
 unsigned cpu_count(void)
 {
 	return __atomic_load_n(&running, __ATOMIC_ACQUIRE);
+}
+
+bool find_worker_stack(uintptr_t sp, struct tp_stack *stack)
+{
+	return find_stack_among(sp, (uintptr_t)stacks, MAXIMUM_CPUS - 1, STACK_SIZE, stack);
 }
 
 uint64_t read_nanoseconds(void)

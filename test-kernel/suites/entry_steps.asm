@@ -3,10 +3,10 @@
 
 %include "entry.inc"
 
-global raise_invalid
+global raise_invalid:function
 global raise_invalid_at:data hidden
 global raise_invalid_end:data hidden
-global raise_breakpoint
+global raise_breakpoint:function
 global raise_breakpoint_end:data hidden
 global paranoid_breakpoint:data hidden
 global ordinary_debug:data hidden
@@ -122,7 +122,7 @@ end_program user_nothing
 %endmacro
 
 %macro begin_function 1
-global %1
+global %1:function
 global %1_at:data hidden
 global %1_end:data hidden
 align 16
@@ -167,6 +167,7 @@ begin_function kernel_invalid
 kernel_invalid_at:
     ud2
 kernel_invalid_end:
+    TP_HINT_CALL 7 * 8, 4 * 8     ; only a handler leads here
     end_function kernel_invalid
 
 begin_function kernel_protection

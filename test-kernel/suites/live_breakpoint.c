@@ -7,6 +7,7 @@
  *   a foreign int3 is handed on whole: apart from sites, at a site in no batch, at another key's site in one (bug 2)
  */
 #include <textpatch/textpatch.h>
+#include <textpatch/unwind.h>
 
 #include "ktap.h"
 #include "live_load.h"
@@ -142,8 +143,8 @@ static uint8_t replaced_byte;
 
 static void put_back(struct tp_regs *regs) {
     keep_foreign(regs);
-    regs->rip--;
-    poke_text(regs->rip, &replaced_byte, 1);
+    poke_text(regs->rip - 1, &replaced_byte, 1);
+    tp_breakpoint_go_to(regs, regs->rip - 1);
 }
 
 static void set_breakpoint(uintptr_t address) {

@@ -6,6 +6,8 @@
 ; stored once more, which drops the translation: as a locked `or` of nothing, since the patching CPU may be about to
 ; write there.
 
+%include "textpatch/hints.inc"
+
 bits 64
 default rel
 
@@ -22,6 +24,7 @@ BREAKPOINT_BYTE equ 0xcc
 section .text
 
 %macro pass_on 1                  ; where rip is in the frame, in bytes
+    TP_HINT_TRAP_WORDS %1
     push rax
     push rcx
     mov rax, [rsp + 16 + %1]

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * unwind: walks at every instruction of other suites' cases, whose text changes meanwhile.
+ * unwind: walks in both worlds. What single steps can show is in unwind_steps.c and unwind_entries.c.
  *
  *   the linked table is one, and its first walk ends where the kernel was entered
- *   each case of the suites below, stepped: the walk at each instruction finds what calls and returns say
- *   steps inside sites, among them those between pushf and pop
- *   negative control: a table that speaks of the linked forms alone is wrong inside sites, and nowhere else
  *   a walk from a timer's interrupt, wherever it comes, ends where the kernel was entered
  *   garbage on the stack, and none at all: lost
  */
@@ -16,45 +13,17 @@
 #include "ops_sites.h"
 #include "platform.h"
 #include "pv_ops.h"
-#include "shadow_steps.h"
+#include "stacks.h"
 #include "support.h"
+#include "unwind_table.h"
 
-#define FOR_EACH_STEPPED(macro)                                                                              \
-    macro(ops) macro(op_calls) macro(op_registers) macro(alternatives) macro(static_calls) macro(static_keys) \
-    macro(lock_prefix) macro(engine) macro(port_hooks)
-
-#define DECLARE_STEPPED(name) extern const struct ktap_suite suite_##name;
-#define LIST_STEPPED(name) &suite_##name,
-FOR_EACH_STEPPED(DECLARE_STEPPED)
-static const struct ktap_suite *const stepped[] = {FOR_EACH_STEPPED(LIST_STEPPED)};
-enum { STEPPED = sizeof stepped / sizeof *stepped };
-
-enum { STEPS_OF_A_CASE = 1000000, STEPS_LEAST = 100000, HERTZ = 1000, WALKS = 50 };
-
-static struct tp_unwind_table table;
-
-/* Whether the kernel was linked with a table, and walks use it now. */
-static bool use_table(void) {
-    enum tp_status status = tp_kernel_unwind_table(&table);
-    if (status == TP_ERR_EMPTY_TABLE)
-        return false;
-    table.stays = false;
-    return EXPECT_OK(status) && EXPECT_OK(tp_unwind_add(&table));
-}
-
-#define REQUIRE_TABLE()                                                                                      \
-    do {                                                                                                     \
-        if (!use_table())                                                                                    \
-            SKIP("this kernel was linked without an unwind table");                                          \
-    } while (0)
-
-static void forget_table(void) { EXPECT_OK(tp_unwind_remove(&table)); }
+enum { HERTZ = 1000, WALKS = 50 };
 
 static void walk_home(void) {
     REQUIRE_TABLE();
     struct tp_unwind frame;
     unsigned depth = 0;
-    EXPECT(table.text_start == (uintptr_t)text_start);
+    EXPECT(kernel_table.text_start == (uintptr_t)text_start);
     tp_unwind_here(&frame, find_kernel_stack, NULL);
     EXPECT(frame.ip > (uintptr_t)walk_home);
     while (tp_unwind_next(&frame))
@@ -63,116 +32,6 @@ static void walk_home(void) {
     EXPECT(frame.reliable);
     EXPECT(depth >= 2); /* kernel_main() and who called it */
     forget_table();
-}
-
-/* ---- Steps ---- */
-
-static const struct ktap_case *stepped_case;
-
-static void run_stepped_case(void) { stepped_case->run(); }
-
-static void print_fault(const struct shadow_report *report) {
-    print_format("# %lu of %lu walks are wrong; first at %lx: %s at depth %u is %lx, not %lx\n", report->wrong,
-                 report->steps, report->at, report->first_fault, report->depth, report->found, report->expected);
-}
-
-static struct shadow_report sum;
-
-static void add_report(const struct shadow_report *report) {
-    sum.steps += report->steps;
-    sum.frames += report->frames;
-    sum.wrong += report->wrong;
-    sum.in_sites += report->in_sites;
-    sum.places += report->places;
-    sum.left_alone += report->left_alone;
-    if (report->deepest > sum.deepest)
-        sum.deepest = report->deepest;
-}
-
-static void step_suite(const struct ktap_suite *suite) {
-    for (unsigned i = 0; i < suite->count; i++) {
-        close_case();
-        open_case();
-        if (!EXPECT_OK(tp_unwind_add(&table)))
-            return;
-        stepped_case = &suite->cases[i];
-        struct shadow_report report = step_with_shadow(run_stepped_case, STEPS_OF_A_CASE);
-        if (!EXPECT_EQUAL(report.wrong, 0)) {
-            print_format("# in %s: %s\n", suite->name, stepped_case->name);
-            print_fault(&report);
-        }
-        add_report(&report);
-        forget_table();
-    }
-}
-
-static void step_suites(void) {
-    if (world == WORLD_XEN_PV)
-        SKIP("a PV guest's single steps end at each hypercall");
-    REQUIRE_TABLE();
-    forget_table();
-    sum = (struct shadow_report){.steps = 0};
-    forget_stepped_places();
-    for (unsigned i = 0; i < STEPPED; i++)
-        step_suite(stepped[i]);
-    print_format("# %lu steps of %lu instructions, %lu steps inside sites, %lu frames, %u deep, %lu functions ran on\n",
-                 sum.steps, sum.places, sum.in_sites, sum.frames, sum.deepest, sum.left_alone);
-    EXPECT(sum.steps >= STEPS_LEAST);
-    EXPECT(sum.in_sites > 100);
-}
-
-/* ---- What the union is for ---- */
-
-ONE_COPY static void run_flags(void) {
-    unsigned long flags = nasm_save_fl();
-    nasm_restore_fl(flags);
-    flags = gas_save_fl();
-    gas_restore_fl(flags);
-    flags = save_fl();
-    restore_fl(flags);
-}
-
-enum { ENTRIES = 16384 };
-static struct tp_orc_entry narrow_entries[ENTRIES];
-
-/* In sites, each entry says what the site's first does. */
-static bool narrow(const struct tp_site_info *site, void *argument) {
-    struct tp_unwind_table *narrowed = argument;
-    uint32_t start = (uint32_t)(site->address - narrowed->text_start), first = 0;
-    for (uint32_t i = 0; i < narrowed->count && narrowed->ips[i] < start + site->length; i++) {
-        if (narrowed->ips[i] <= start)
-            first = i;
-        else
-            narrow_entries[i] = narrow_entries[first];
-    }
-    return true;
-}
-
-static void step_without_union(void) {
-    if (world == WORLD_XEN_PV)
-        SKIP("a PV guest's single steps end at each hypercall");
-    REQUIRE_TABLE();
-    REQUIRE(start_applied());
-    forget_stepped_places();
-    struct shadow_report report = step_with_shadow(run_flags, STEPS_OF_A_CASE);
-    EXPECT_EQUAL(report.wrong, 0);
-    EXPECT(report.in_sites >= 6);
-    forget_table();
-    REQUIRE(table.count <= ENTRIES);
-    struct tp_unwind_table narrowed = table;
-    for (uint32_t i = 0; i < table.count; i++)
-        narrow_entries[i] = table.entries[i];
-    narrowed.entries = narrow_entries;
-    tp_for_each_site(narrow, &narrowed);
-    REQUIRE_OK(tp_unwind_add(&narrowed));
-    struct shadow_report wrong = step_with_shadow(run_flags, STEPS_OF_A_CASE);
-    EXPECT_OK(tp_unwind_remove(&narrowed));
-    EXPECT_EQUAL(wrong.steps, report.steps);
-    print_format("# without the union %lu of %lu walks are wrong, %lu of them inside sites\n", wrong.wrong, wrong.steps,
-                 wrong.wrong_in_sites);
-    /* Between pushf and pop, and between push and popf: in two assembler functions, and here if rsp is counted from. */
-    EXPECT(wrong.wrong == 4 || wrong.wrong == 6);
-    EXPECT_EQUAL(wrong.wrong_in_sites, wrong.wrong);
 }
 
 /* ---- From interrupts ---- */
@@ -250,7 +109,5 @@ static void walk_garbage(void) {
 }
 
 KTAP_SUITE(unwind, {"a walk from here ends where the kernel was entered", walk_home},
-           {"at every instruction of other suites", step_suites},
-           {"without the union, walks inside sites are wrong", step_without_union},
            {"from a timer's interrupt", walk_from_ticks},
            {"garbage", walk_garbage});

@@ -14,6 +14,7 @@
  *   lower               by registers to a lower place of the same stack, once
  *   frame_pointers      without a table, and where it says nothing: not reliable from there on
  *   bounds              frames that begin or end one word outside, odd ones, wild ones: lost, and the frame stays
+ *   unknown_stack       registers whose rsp is on no stack: a frame, and what lies there isn't read
  *   odd                 return addresses that are no multiple of 8, up to the stack's end
  *   no_stack            no hook, or one that knows nothing: one frame
  *   here                a walk from this function
@@ -409,8 +410,20 @@ static void bounds(void **state) {
     lay_regs(0, STACK_WORDS - 22, END, at(0, STACK_WORDS));
     frame = start(REGS, at(0, STACK_WORDS - 22), 0);
     expect_frame(&frame, END, at(0, STACK_WORDS), 0xb9);
+}
+
+/* What was interrupted had a stack that nobody knows, user mode's where `syscall` enters: it is a frame, and its stack
+ * isn't read. */
+static void unknown_stack(void **state) {
+    (void)state;
     lay_regs(0, STACK_WORDS - 22, END, 0x1000);
-    lose_at(REGS, at(0, STACK_WORDS - 22), 0);
+    struct tp_unwind frame = start(REGS, at(0, STACK_WORDS - 22), 0);
+    expect_frame(&frame, END, 0x1000, 0xb9);
+    expect_end(&frame, TP_UNWIND_OUTERMOST);
+    lay_regs(0, STACK_WORDS - 22, CALL_8, 0x1000);
+    frame = start(REGS, at(0, STACK_WORDS - 22), 0);
+    expect_frame(&frame, CALL_8, 0x1000, 0xb9);
+    expect_end(&frame, TP_UNWIND_LOST);
 }
 
 static bool know_nothing(uintptr_t sp, struct tp_stack *stack, void *argument) {
@@ -452,7 +465,8 @@ static __attribute__((noinline)) void here(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(calls),        CASE(from_memory), CASE(from_registers), CASE(behind), CASE(registers), CASE(breakpoint),
-        CASE(other_stacks), CASE(lower),       CASE(frame_pointers), CASE(bounds), CASE(odd), CASE(no_stack),  CASE(here),
+        CASE(other_stacks), CASE(lower),       CASE(frame_pointers), CASE(bounds), CASE(unknown_stack),
+        CASE(odd),          CASE(no_stack), CASE(here),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

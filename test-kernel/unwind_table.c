@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#include "unwind_table.h"
+
+#include "ops_sites.h"
+#include "platform.h"
+#include "pv_ops.h"
+#include "support.h"
+
+enum { ENTRIES = 32768 };
+
+struct tp_unwind_table kernel_table;
+static struct tp_orc_entry entries[ENTRIES];
+
+bool use_table(void) {
+    enum tp_status status = tp_kernel_unwind_table(&kernel_table);
+    if (status == TP_ERR_EMPTY_TABLE)
+        return false;
+    kernel_table.stays = false;
+    return EXPECT_OK(status) && EXPECT_OK(tp_unwind_add(&kernel_table));
+}
+
+void forget_table(void) {
+    EXPECT_OK(tp_unwind_remove(&kernel_table));
+}
+
+struct tp_orc_entry *copy_table(struct tp_unwind_table *copy) {
+    if (kernel_table.count > ENTRIES)
+        return NULL;
+    for (uint32_t i = 0; i < kernel_table.count; i++)
+        entries[i] = kernel_table.entries[i];
+    *copy = kernel_table;
+    copy->entries = entries;
+    return entries;
+}
+
+ONE_COPY void run_flags(void) {
+    unsigned long flags = nasm_save_fl();
+    nasm_restore_fl(flags);
+    flags = gas_save_fl();
+    gas_restore_fl(flags);
+    flags = save_fl();
+    restore_fl(flags);
+}
