@@ -27,6 +27,7 @@
 #include "../commit/live.h"
 #include "../port.h"
 #include "../report.h"
+#include "../root.h"
 #include "../site/site.h"
 
 /* How often stopping is tried while some CPU is found inside a site. */
@@ -237,7 +238,8 @@ static bool failed_stopped(void) {
     return !any_first() && pass.live.error.status != TP_OK;
 }
 
-static void write_while_stopped(void *unused) {
+/* The port calls it. */
+TP_ROOT void tp_live_write_stopped(void *unused) {
     (void)unused;
     (void)!walk_mapped(TP_LIVE_STOPPED); /* what it has to say is in pass.live.error */
     if (failed_stopped())
@@ -249,7 +251,7 @@ static enum tp_stop stop_and_write(unsigned *silent) {
     enum { PAUSES = 100 };
     enum tp_stop stop = TP_STOP_BUSY;
     for (unsigned tries = 0; tries < STOPS_MAX; tries++) {
-        stop = tp_port()->stop_cpus(tp_outside_changing, write_while_stopped, NULL, silent);
+        stop = tp_port()->stop_cpus(tp_outside_changing, tp_live_write_stopped, NULL, silent);
         if (stop != TP_STOP_BUSY)
             break;
         for (unsigned i = 0; i < PAUSES; i++)
@@ -305,7 +307,7 @@ static enum tp_status do_step(unsigned step) {
     }
 }
 
-enum tp_status tp_live_resume(void) {
+TP_ROOT enum tp_status tp_live_resume(void) {
     enum tp_status status = TP_OK;
     while (pass.next < STEPS && status == TP_OK) {
         status = do_step(pass.next);

@@ -55,6 +55,8 @@ void tp_boot_undo(struct tp_walk *walk, const struct tp_image *image);
 /* Live: docs/protocol.md. After TP_ERR_CPU_SILENT and TP_ERR_CPU_BUSY it can be resumed. */
 TP_MUST_CHECK enum tp_status tp_live_pass(const struct tp_walk *walk);
 TP_MUST_CHECK enum tp_status tp_live_resume(void);
+/* Its part that is written while all other CPUs stand still, for stop_cpus. */
+void tp_live_write_stopped(void *unused);
 /* Whether a pass waits to be resumed. */
 bool tp_live_is_stuck(void);
 

@@ -18,6 +18,7 @@
 
 #include "../commit/transition.h"
 #include "../port.h"
+#include "../root.h"
 #include "../serialize.h"
 #include "../site/registry.h"
 #include "../site/search.h"
@@ -135,7 +136,7 @@ static void take(struct tp_regs *regs, const struct answer *answer) {
         frame->error_code = TP_BREAKPOINT_MOVED;
 }
 
-enum tp_breakpoint tp_handle_breakpoint(struct tp_regs *regs) {
+TP_ROOT enum tp_breakpoint tp_handle_breakpoint(struct tp_regs *regs) {
     const struct answer answer = decide(regs);
     if (answer.foreign)
         return TP_BREAKPOINT_FOREIGN;
@@ -161,12 +162,12 @@ static void copy_regs(struct tp_regs *to, const struct tp_regs *from) {
         out[i] = in[i];
 }
 
-void tp_breakpoint_dispatch(struct tp_regs *regs) {
+TP_ROOT void tp_breakpoint_dispatch(struct tp_regs *regs) {
     if (comes_from_user(regs) || tp_handle_breakpoint(regs) == TP_BREAKPOINT_FOREIGN)
         hand_on(regs);
 }
 
-struct tp_regs *tp_breakpoint_dispatch_copied(struct tp_regs *regs, struct tp_regs *copy) {
+TP_ROOT struct tp_regs *tp_breakpoint_dispatch_copied(struct tp_regs *regs, struct tp_regs *copy) {
     const struct answer answer = decide(regs);
     if (comes_from_user(regs) || answer.foreign) {
         hand_on(regs);
@@ -187,12 +188,12 @@ bool tp_preempt_ok(uintptr_t ip) {
     return !site || tp_site_address(site) == ip;
 }
 
-bool tp_outside_changing(uintptr_t ip) {
+TP_ROOT bool tp_outside_changing(uintptr_t ip) {
     const struct tp_site *site = tp_find_place(ip);
     return !site || tp_site_address(site) == ip || !is_changing(site);
 }
 
-void tp_serialize_cpu(void) {
+TP_ROOT void tp_serialize_cpu(void) {
     tp_serialize(tp_state_has(&tp_registry.wanted, TP_FEATURE_SERIALIZE));
 }
 

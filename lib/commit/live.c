@@ -12,6 +12,7 @@
 #include "../insn/bytes.h"
 #include "../port.h"
 #include "../report.h"
+#include "../root.h"
 #include "../site/site.h"
 
 enum { INT3 = 0xcc };
@@ -190,7 +191,7 @@ static enum tp_status do_step(struct tp_live *live, unsigned class_chosen, struc
     return TP_OK;
 }
 
-enum tp_status tp_live_edit(struct tp_live *live, struct tp_site *site, const struct tp_edit *edit) {
+TP_ROOT enum tp_status tp_live_edit(struct tp_live *live, struct tp_site *site, const struct tp_edit *edit) {
     const struct tp_transition transition = {edit->old_bytes, edit->new_bytes, edit->length,
                                              (uint8_t)tp_site_kind(site)};
     return do_step(live, tp_choose_class(&transition, edit->address), site, edit);
@@ -289,7 +290,7 @@ static bool wants_each_edit(void) {
     return tp_port()->trace || tp_registry.options.call_scheme == TP_SCHEME_PREFIX;
 }
 
-enum tp_status tp_live_run(struct tp_live *live, const struct tp_run *run) {
+TP_ROOT enum tp_status tp_live_run(struct tp_live *live, const struct tp_run *run) {
     const bool each = wants_each_edit();
     for (uint32_t at = 0; at < run->count; at++) {
         const struct tp_word_edit *edit = &run->edits[at];

@@ -7,20 +7,22 @@
 #include <textpatch/live.h>
 
 #include "check.h"
+#include "check_map.h"
 #include "commands.h"
 #include "forms.h"
 #include "report.h"
 
 struct options {
     const char *kernel, *first;
-    const char **hooks;
+    const char **hooks, **ports;
     struct check_options checks;
 };
 
 static struct options read_options(const struct arguments *arguments) {
     struct options options = {.hooks = allocate((size_t)arguments->count + 1, sizeof *options.hooks),
+                              .ports = allocate((size_t)arguments->count + 1, sizeof *options.ports),
                               .checks = {.call_scheme = TP_CALL_SCHEME}};
-    unsigned hooks = 0;
+    unsigned hooks = 0, ports = 0;
     for (int i = 0; i < arguments->count; i++) {
         const char *word = arguments->words[i];
         bool more = i + 1 < arguments->count;
@@ -30,6 +32,8 @@ static struct options read_options(const struct arguments *arguments) {
             options.first = arguments->words[++i];
         else if (strcmp(word, "--hook") == 0 && more)
             options.hooks[hooks++] = arguments->words[++i];
+        else if (strcmp(word, "--port") == 0 && more)
+            options.ports[ports++] = arguments->words[++i];
         else if (strcmp(word, "--scheme") == 0 && more && read_scheme(arguments->words[i + 1]) >= 0)
             options.checks.call_scheme = (uint8_t)read_scheme(arguments->words[++i]);
         else if (word[0] == '-' || options.kernel)
@@ -40,17 +44,24 @@ static struct options read_options(const struct arguments *arguments) {
     if (!options.kernel)
         refuse_usage(&check_command);
     options.checks.hooks = options.hooks;
+    options.checks.ports = options.ports;
     return options;
 }
 
 void prove_kernel(const struct kernel *kernel, const struct check_options *options) {
+    unsigned before = count_complaints();
     struct image *image = load_image(kernel);
     check_segments(image);
     if (!take_records(image))
         return;
-    check_text(image);
-    check_forms(image, options->call_scheme);
-    check_calls(image, options->hooks);
+    const struct text_map *map = map_text(image);
+    check_places(image);
+    check_cells(image);
+    check_text(image, map);
+    check_forms(image, map, options->call_scheme);
+    check_calls(image, map, options);
+    if (count_complaints() == before) /* else it is of no such text */
+        check_unwind(image, options->call_scheme);
     if (options->verbose)
         print_geometry(image);
 }
@@ -66,11 +77,12 @@ static void check_kernel(void *argument) {
 
 const struct command check_command = {
     .name = "check",
-    .usage = "KERNEL.elf [--against FIRST.elf] [--hook FUNCTION]… [--scheme emulate|prefix|store]\n"
-             "    [--verbose]",
+    .usage = "KERNEL.elf [--against FIRST.elf] [--port OBJECT]… [--hook FUNCTION]…\n"
+             "    [--scheme emulate|prefix|store] [--verbose]",
     .help = "Proves every record of every kind against the text; says nothing about a kernel that is fine.\n"
             "--against: the text's addresses are those of an earlier link. --hook: a function that the port gives the\n"
-            "library, which then may hold no site either. --scheme: what the kernel sets as call_scheme of\n"
+            "library, or that one of these calls through a pointer: it may hold no site either. --port: a struct tp_port\n"
+            "with all of its hooks. --scheme: what the kernel sets as call_scheme of\n"
             "tp_set_live_options(), where that is TP_SCHEME_PREFIX. --verbose: how the sites lie.",
     .run = check_kernel,
 };

@@ -60,7 +60,7 @@ static void check_reach(const struct image *image, const struct tp_site *site) {
                  (unsigned long)first);
 }
 
-void check_forms(const struct image *image, uint8_t call_scheme) {
+void check_forms(const struct image *image, const struct text_map *map, uint8_t call_scheme) {
     for (uint32_t at = 0; at < image->tables.place_count; at++) {
         if (tp_site_has_key(&image->tables.sites[at]))
             check_reach(image, &image->tables.sites[at]);
@@ -69,6 +69,7 @@ void check_forms(const struct image *image, uint8_t call_scheme) {
         struct site_forms forms = collect_forms(image, at);
         for (uint32_t i = 0; i < forms.count; i++)
             check_form(image, &forms, &forms.forms[i]);
+        check_targets(map, &forms);
         check_union(image, &forms, call_scheme);
     }
 }

@@ -1,9 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * How it works
- *   Every function is decoded by Zydis from its start, one instruction after another, into a map of the text with one byte
- *   each: where an instruction begins, and where decoding had to end. So that a site's start is not its own witness.
- */
 #include "check.h"
 
 #include <string.h>
@@ -12,57 +7,14 @@
 #include "../../lib/site/registry.h"
 #include "../../lib/site/search.h"
 #include "../../lib/site/site.h"
+#include "check_map.h"
 #include "disassemble.h"
 #include "forms.h"
 #include "report.h"
 
-enum { MAP_BEGINS = 1, MAP_COVERED = 2 };
-
-struct text_map {
-    const struct image *image;
-    uint8_t *marks; /* of text_start … text_end, inclusive */
-    struct branch {
-        uint64_t from, to;
-    } *branches;
-    size_t branch_count, room;
-};
-
-static uint8_t marks_at(const struct text_map *map, uint64_t address) {
-    return map->marks[address - map->image->text_start];
-}
-
 static const char *name_site(const struct image *image, const struct tp_site *site) {
     return format_text("%s at %s", tp_kind_text(tp_site_kind(site)),
                        describe_address(image->kernel, tp_site_address(site) - image->shift));
-}
-
-static void note_branch(struct text_map *map, uint64_t from, uint64_t to) {
-    if (map->branch_count == map->room) {
-        map->room = map->room ? 2 * map->room : 4096;
-        map->branches = grow(map->branches, map->branch_count, map->room, sizeof *map->branches);
-    }
-    map->branches[map->branch_count++] = (struct branch){from, to};
-}
-
-static void decode_function(struct text_map *map, const struct kernel_symbol *function) {
-    const struct image *image = map->image;
-    if (!lies_in_image_text(image, function->address, function->end - function->address))
-        return;
-    for (uint64_t at = function->address; at < function->end;) {
-        const uint8_t *bytes = memory_at(image, at, function->end - at);
-        unsigned length = bytes ? measure_instruction(bytes, function->end - at) : 0;
-        if (length == 0)
-            return;
-        map->marks[at - image->text_start] |= MAP_BEGINS;
-        for (unsigned i = 0; i < length; i++)
-            map->marks[at + i - image->text_start] |= MAP_COVERED;
-        struct flow flow = follow_instruction(bytes, length, at);
-        if (flow.direct)
-            note_branch(map, at, flow.target);
-        at += length;
-        if (at == function->end) /* where the next may begin */
-            map->marks[at - image->text_start] |= MAP_BEGINS;
-    }
 }
 
 static void check_boundaries(const struct text_map *map, const struct tp_site *site) {
@@ -71,13 +23,13 @@ static void check_boundaries(const struct text_map *map, const struct tp_site *s
     const struct kernel_symbol *function = function_at(image->kernel, start);
     if (!function)
         complain("%s: no function symbol covers it, so that its instructions can't be followed", name_site(image, site));
-    else if (!(marks_at(map, start) & MAP_COVERED))
+    else if (!is_code(map, start))
         complain("%s: what stands between %s and it is no code", name_site(image, site), function->name);
-    else if (!(marks_at(map, start) & MAP_BEGINS))
+    else if (!begins_instruction(map, start))
         complain("%s: it begins inside an instruction", name_site(image, site));
     else if (end > function->end)
         complain("%s: it ends behind the end of %s", name_site(image, site), function->name);
-    else if (tp_site_kind(site) != TP_KIND_LOCK_PREFIX && !(marks_at(map, end) & MAP_BEGINS))
+    else if (tp_site_kind(site) != TP_KIND_LOCK_PREFIX && !ends_instruction(map, end))
         complain("%s: it ends inside an instruction: its %u bytes are %s", name_site(image, site), site->length,
                  disassemble(image->kernel, memory_at(image, start, site->length), site->length, start));
 }
@@ -123,7 +75,38 @@ static void check_trampoline(const struct image *image, const struct tp_site *si
                  tp_key_name(tp_site_key(site)));
 }
 
-static void check_branch(const struct image *image, const struct branch *branch) {
+/* A name without what compilers append to the parts that they split off: .cold, .__part.1 */
+static size_t measure_base(const char *name) {
+    const char *cold = strstr(name, ".cold"), *part = strstr(name, ".__part.");
+    return cold ? (size_t)(cold - name) : part ? (size_t)(part - name) : strlen(name);
+}
+
+static bool is_of_compiler(const struct kernel_symbol *function) {
+    return function->type == STT_FUNC && function->size;
+}
+
+/* In assembler, any label divides what its writer may call one function. */
+static bool may_jump_to(const struct kernel_symbol *from, const struct kernel_symbol *to) {
+    if (from == to || !is_of_compiler(from) || !is_of_compiler(to))
+        return true;
+    size_t length = measure_base(from->name);
+    return length == measure_base(to->name) && strncmp(from->name, to->name, length) == 0;
+}
+
+static void check_key_target(const struct image *image, const struct tp_site *site) {
+    if (tp_site_kind(site) != TP_KIND_STATIC_KEY)
+        return;
+    uint64_t start = tp_site_address(site) - image->shift, target = tp_relative(&site->form) - image->shift;
+    const struct kernel_symbol *from = function_at(image->kernel, start), *to = function_at(image->kernel, target);
+    if (target - start < site->length)
+        complain("%s: its target, %s, is in the site itself", name_site(image, site),
+                 describe_address(image->kernel, target));
+    else if (from && to && !may_jump_to(from, to))
+        complain("%s: its target, %s, is in another function", name_site(image, site),
+                 describe_address(image->kernel, target));
+}
+
+void check_branch(const struct image *image, const struct branch *branch) {
     if (!lies_in_image_text(image, branch->to, 1))
         return;
     uint32_t place = tp_search_place(&image->tables, branch->to + image->shift);
@@ -137,18 +120,16 @@ static void check_branch(const struct image *image, const struct branch *branch)
                  describe_address(image->kernel, branch->from), (unsigned long)(branch->to - start));
 }
 
-void check_text(const struct image *image) {
-    struct text_map map = {.image = image, .marks = reserve(image->text_end - image->text_start + 1)};
-    for (uint32_t i = 0; i < image->kernel->function_count; i++)
-        decode_function(&map, &image->kernel->functions[i]);
+void check_text(const struct image *image, const struct text_map *map) {
     for (uint32_t at = 0; at < image->tables.site_count; at++) {
         const struct tp_site *site = &image->tables.sites[at];
         if (at < image->tables.place_count)
-            check_boundaries(&map, site);
+            check_boundaries(map, site);
         check_original(image, at);
         check_first_value(image, site);
+        check_key_target(image, site);
         check_trampoline(image, site);
     }
-    for (size_t i = 0; i < map.branch_count; i++)
-        check_branch(image, &map.branches[i]);
+    for (size_t i = 0; i < map->branch_count; i++)
+        check_branch(image, &map->branches[i]);
 }

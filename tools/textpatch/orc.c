@@ -64,15 +64,13 @@ static void warn_of_frames(const struct kernel *kernel) {
                                                 : "no .eh_frame");
 }
 
-struct orc_text *describe_text(const struct kernel *kernel, const struct orc_options *options) {
-    struct image *image = load_image(kernel);
+struct orc_text *describe_image(struct image *image, const struct orc_options *options) {
+    const struct kernel *kernel = image->own;
     struct frame_range *ranges;
     uint32_t count;
     if (image->text_end - image->text_start > INT32_MAX)
         give_up("the text, 0x%lx to 0x%lx, is too long for a table", (unsigned long)image->text_start,
                 (unsigned long)image->text_end);
-    if (!take_records(image))
-        return NULL;
     struct orc_text *text = make_text(kernel, image->text_start, image->text_end);
     text->anchor_name = image->anchor_name;
     text->anchor = image->anchor;
@@ -80,7 +78,7 @@ struct orc_text *describe_text(const struct kernel *kernel, const struct orc_opt
     if (has_frames)
         follow_frames(text, ranges, count);
     has_frames = has_frames && has_most_frames(text);
-    if (!has_frames)
+    if (!has_frames && !options->quiet)
         warn_of_frames(kernel);
     read_hints(text);
     find_sites(text, image);
@@ -88,6 +86,11 @@ struct orc_text *describe_text(const struct kernel *kernel, const struct orc_opt
     if (!options->without_union)
         unite_forms(text, options->call_scheme);
     return text;
+}
+
+struct orc_text *describe_text(const struct kernel *kernel, const struct orc_options *options) {
+    struct image *image = load_image(kernel);
+    return take_records(image) ? describe_image(image, options) : NULL;
 }
 
 /* Whoever builds with it must not find half of it. What is no file of its own (/dev/null) stays. */

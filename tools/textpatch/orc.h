@@ -29,6 +29,7 @@
 
 struct orc_options {
     bool without_union;
+    bool quiet; /* no warnings */
     uint8_t call_scheme; /* TP_SCHEME_… of textpatch/live.h */
 };
 
@@ -119,6 +120,17 @@ void unite_forms(struct orc_text *text, uint8_t call_scheme);
 
 /* All of these, but for the last; NULL if the records are no good. */
 struct orc_text *describe_text(const struct kernel *kernel, const struct orc_options *options);
+/* The same of one whose records have been taken. */
+struct orc_text *describe_image(struct image *image, const struct orc_options *options);
+
+/* What the table holds: neighbours with one state are one entry. */
+struct orc_entries {
+    uint32_t *ips;
+    struct orc_state *states;
+    uint32_t count, room;
+};
+
+struct orc_entries collect_entries(const struct orc_text *text);
 void write_table(const struct orc_text *text, FILE *out);
 
 /* Tells something that is no error: on stderr, or to a test. */

@@ -15,13 +15,7 @@
 
 enum { PADDING_MAX = 64, IN_A_ROW = 8 };
 
-struct entries {
-    uint32_t *ips;
-    struct orc_state *states;
-    uint32_t count, room;
-};
-
-static void add_entry(struct entries *out, uint32_t ip, const struct orc_state *state) {
+static void add_entry(struct orc_entries *out, uint32_t ip, const struct orc_state *state) {
     if (out->count && same_state(&out->states[out->count - 1], state))
         return;
     if (out->count == out->room) {
@@ -48,8 +42,8 @@ static bool is_padding(const struct orc_text *text, uint64_t first) {
     return bytes;
 }
 
-static struct entries collect_entries(const struct orc_text *text) {
-    struct entries out = {.count = 0};
+struct orc_entries collect_entries(const struct orc_text *text) {
+    struct orc_entries out = {.count = 0};
     struct orc_state nothing = {.type = TP_ORC_UNDEFINED};
     for (uint64_t at = text->start; at < text->end; at++) {
         uint32_t number = text->numbers[at - text->start];
@@ -71,7 +65,7 @@ static void write_numbers(FILE *out, const uint32_t *numbers, uint32_t count) {
                 i % IN_A_ROW == IN_A_ROW - 1 || i + 1 == count ? "\n" : "");
 }
 
-static void write_blocks(FILE *out, const struct entries *entries, uint32_t text_size) {
+static void write_blocks(FILE *out, const struct orc_entries *entries, uint32_t text_size) {
     uint32_t count = text_size / TP_ORC_BLOCK + (text_size % TP_ORC_BLOCK != 0), entry = 0;
     uint32_t *blocks = allocate(count, sizeof *blocks);
     for (uint32_t block = 0; block < count; block++) {
@@ -89,7 +83,7 @@ static void check_offsets(const struct orc_text *text, uint32_t ip, const struct
                  describe_state(state));
 }
 
-static void write_entries(FILE *out, const struct orc_text *text, const struct entries *entries) {
+static void write_entries(FILE *out, const struct orc_text *text, const struct orc_entries *entries) {
     for (uint32_t i = 0; i < entries->count; i++) {
         const struct orc_state *state = &entries->states[i];
         check_offsets(text, entries->ips[i], state);
@@ -100,7 +94,7 @@ static void write_entries(FILE *out, const struct orc_text *text, const struct e
 
 void write_table(const struct orc_text *text, FILE *out) {
     const uint32_t size = (uint32_t)(text->end - text->start);
-    struct entries entries = collect_entries(text);
+    struct orc_entries entries = collect_entries(text);
     fprintf(out, "# The unwind table of %s (textpatch/unwind.h), by textpatch orc.\n"
                  "\t.section .textpatch.orc,\"aw\",@progbits\n\t.balign 4\n"
                  "\t.long %d # version\n\t.long %s - . - %" PRId64 " # text\n\t.long %" PRIu32 " # bytes\n"
