@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A module: calls of static calls in plain C, the kernel's and one of its own. The suite `modules` loads it.
+ * A module: calls of static calls in plain C, the kernel's and one of its own. The suites modules and live_modules load it.
  */
 #include "calls.h"
 

@@ -8,12 +8,13 @@
  *   live, between the steps of a change CPU 0 finds what the cell means
  *   live, all CPUs call while targets move among function, none, RET0 and inlined: as classes come, and by trap
  *   negative control: judged by another target's values, the same visits are wrong
- * In a kernel that was linked without the tool all but the values is skipped.
+ * In a kernel that was linked without the tool all but the values is skipped; by `quick` the load is.
  */
 #include <textpatch/textpatch.h>
 
 #include "ktap.h"
 #include "live_load.h"
+#include "platform.h"
 #include "support.h"
 
 static long value_plus_one(long value) { return value + 1; }
@@ -365,6 +366,12 @@ static void mean_their_cells(void) {
 
 /* ---- Storms ---- */
 
+#define SKIP_IF_QUICK()                                                                                      \
+    do {                                                                                                     \
+        if (command_line_has("quick"))                                                                       \
+            SKIP("takes long");                                                                              \
+    } while (0)
+
 static const struct live_storm calls = {.name = "plain calls",
                                         .places = places,
                                         .count = PLACES,
@@ -377,6 +384,7 @@ static const struct live_storm calls = {.name = "plain calls",
 static void storm_calls(void) { run_storm(&calls); }
 
 static void move_live(void) {
+    SKIP_IF_QUICK();
     REQUIRE_FOUND_LIVE();
     run_live_plainly(storm_calls);
     EXPECT(live_counts.steps[TP_STEP_INT3] > 0);
@@ -386,6 +394,7 @@ static void move_live(void) {
 }
 
 static void move_by_trap(void) {
+    SKIP_IF_QUICK();
     REQUIRE_FOUND_LIVE();
     run_live(&by_trap, storm_calls);
     EXPECT_EQUAL(live_counts.steps[TP_STEP_STORE], 0);
@@ -409,6 +418,7 @@ static void storm_misjudged(void) {
 }
 
 static void counts_wrong_values(void) {
+    SKIP_IF_QUICK();
     REQUIRE_FOUND_LIVE();
     run_live_plainly(storm_misjudged);
     reset_cells();
