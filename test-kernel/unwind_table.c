@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "unwind_table.h"
 
+#include <textpatch/engine.h>
+
 #include "ops_sites.h"
 #include "platform.h"
 #include "pv_ops.h"
@@ -33,10 +35,32 @@ struct tp_orc_entry *copy_table(struct tp_unwind_table *copy) {
     return entries;
 }
 
+static bool narrow(const struct tp_site_info *site, void *argument) {
+    const struct tp_unwind_table *narrowed = argument;
+    uint32_t start = (uint32_t)(site->address - narrowed->text_start), first = 0;
+    for (uint32_t i = 0; i < narrowed->count && narrowed->ips[i] < start + site->length; i++) {
+        if (narrowed->ips[i] <= start)
+            first = i;
+        else
+            entries[i] = entries[first];
+    }
+    return true;
+}
+
+bool narrow_table(struct tp_unwind_table *copy) {
+    if (!copy_table(copy))
+        return false;
+    tp_for_each_site(narrow, copy);
+    return true;
+}
+
+unsigned long push_and_pop(unsigned long value);
+TP_DEFINE_STATIC_CALL(pass_word, push_and_pop);
+
 ONE_COPY void run_flags(void) {
     unsigned long flags = nasm_save_fl();
     nasm_restore_fl(flags);
-    flags = gas_save_fl();
+    flags = nasm_pass_word(gas_save_fl());
     gas_restore_fl(flags);
     flags = save_fl();
     restore_fl(flags);

@@ -16,8 +16,12 @@ void forget_table(void);
 /* A copy of the kernel's table whose entries may be changed: there is one. NULL: it would be too long. */
 struct tp_orc_entry *copy_table(struct tp_unwind_table *copy);
 
-/* Ops whose inline forms push and pop, in C, NASM and GAS. */
+/* A copy in which all entries of a site say what its first does: as if there were no union. False: too long. */
+bool narrow_table(struct tp_unwind_table *copy);
+
+/* Ops and a static call whose inline forms push and pop, the latter under Xen, too. */
 void run_flags(void);
+unsigned long nasm_pass_word(unsigned long value);
 
 #define REQUIRE_TABLE()                                                                                      \
     do {                                                                                                     \

@@ -3,13 +3,16 @@
  * unwind: walks in both worlds. What single steps can show is in unwind_steps.c and unwind_entries.c.
  *
  *   the linked table is one, and its first walk ends where the kernel was entered
- *   a walk from a timer's interrupt, wherever it comes, ends where the kernel was entered
+ *   walks from a timer's interrupts, from the registers and through the interrupt's entry, end with the case's callers
+ *   negative control: without the union those inside sites are wrong, if ticks come there (`any-instruction`), and no others
+ *   walks in the handler of a #BP, through each of its entries
  *   garbage on the stack, and none at all: lost
  */
 #include <textpatch/textpatch.h>
 #include <textpatch/unwind.h>
 
 #include "ktap.h"
+#include "live_load.h"
 #include "ops_sites.h"
 #include "platform.h"
 #include "pv_ops.h"
@@ -17,7 +20,7 @@
 #include "support.h"
 #include "unwind_table.h"
 
-enum { HERTZ = 1000, WALKS = 50 };
+enum { HERTZ = 1000, WALKS = 50, WALKS_IN_SITES = 20, WALKS_WRONG = 3 };
 
 static void walk_home(void) {
     REQUIRE_TABLE();
@@ -36,52 +39,152 @@ static void walk_home(void) {
 
 /* ---- From interrupts ---- */
 
-static volatile unsigned walks, lost;
-static uintptr_t lost_at;
+enum { HOME = 16, FRAMES = 32 };
 
-static void walk_from_tick(struct tp_regs *regs) {
-    struct tp_unwind frame;
-    tp_unwind_start(&frame, regs, find_kernel_stack, NULL);
-    while (tp_unwind_next(&frame)) {
-    }
-    walks++;
-    if (frame.end == TP_UNWIND_OUTERMOST && frame.reliable)
-        return;
-    lost++;
-    lost_at = regs->rip;
+struct shown {
+    uintptr_t ip, sp;
+};
+
+/* Who called the case: each walk ends so. */
+static struct shown home[HOME];
+static unsigned home_count;
+
+static struct {
+    unsigned all, in_sites, wrong, wrong_in_sites;
+    uintptr_t wrong_at;
+} walks;
+
+static void forget_walks(void) {
+    walks.all = walks.in_sites = walks.wrong = walks.wrong_in_sites = 0;
 }
 
-/* The tick's own entry is on the way, too. */
-static void walk_through_tick(struct tp_regs *regs) {
+static inline __attribute__((always_inline)) void note_home(void) {
     struct tp_unwind frame;
-    bool passed = false;
-    walk_from_tick(regs);
+    home_count = 0;
     tp_unwind_here(&frame, find_kernel_stack, NULL);
-    while (tp_unwind_next(&frame))
-        passed |= frame.regs == regs && frame.ip == regs->rip && frame.sp == regs->rsp && !frame.behind;
-    if (!passed || frame.end != TP_UNWIND_OUTERMOST || !frame.reliable) {
-        lost++;
-        lost_at = frame.ip;
+    while (tp_unwind_next(&frame) && home_count < HOME)
+        home[home_count++] = (struct shown){frame.ip, frame.sp};
+}
+
+static bool ends_at_home(const struct shown *shown, unsigned count) {
+    if (count < home_count)
+        return false;
+    shown += count - home_count;
+    for (unsigned i = 0; i < home_count; i++)
+        if (shown[i].ip != home[i].ip || shown[i].sp != home[i].sp)
+            return false;
+    return true;
+}
+
+/* The rest of a walk; `through`: the registers that it must come by. */
+static bool is_right(struct tp_unwind *frame, const struct tp_regs *through) {
+    struct shown shown[FRAMES];
+    unsigned count = 0;
+    bool passed = !through;
+    while (tp_unwind_next(frame) && count < FRAMES) {
+        shown[count++] = (struct shown){frame->ip, frame->sp};
+        passed |= through && frame->regs == through && frame->ip == through->rip && frame->sp == through->rsp;
     }
+    return passed && frame->end == TP_UNWIND_OUTERMOST && frame->reliable && ends_at_home(shown, count);
+}
+
+static bool is_inside_site(uintptr_t ip) {
+    struct tp_site_info site;
+    return tp_describe_site(ip, &site) && site.address != ip;
+}
+
+/* One from the registers, and one from here, through the entry of the interrupt or exception. */
+static void walk_twice(struct tp_regs *regs) {
+    struct tp_unwind frame, from_here;
+    tp_unwind_start(&frame, regs, find_kernel_stack, NULL);
+    tp_unwind_here(&from_here, find_kernel_stack, NULL);
+    bool right = is_right(&frame, NULL) & is_right(&from_here, regs), inside = is_inside_site(regs->rip);
+    walks.all++;
+    walks.in_sites += inside;
+    walks.wrong += !right;
+    walks.wrong_in_sites += !right && inside;
+    if (!right)
+        walks.wrong_at = regs->rip;
+}
+
+/* An emulator that lets interrupts come between blocks only never lets one come inside a site. */
+static bool has_enough(unsigned wrong) {
+    if (walks.all < WALKS)
+        return false;
+    return !command_line_has("any-instruction") || (walks.in_sites >= WALKS_IN_SITES && walks.wrong_in_sites >= wrong);
+}
+
+static void run_sites(void) {
+    run_flags();
+    for (unsigned long word = 0; word < 10; word++)
+        EXPECT_EQUAL(nasm_pass_word(word), word);
+}
+
+static void tick(unsigned wrong) {
+    note_home();
+    forget_walks();
+    timer_hook = walk_twice;
+    start_timer(HERTZ);
+    for (unsigned patience = 200000; !has_enough(wrong) && patience > 0; patience--) {
+        unmask_interrupts();
+        for (unsigned i = 0; i < 100; i++)
+            run_sites();
+        mask_interrupts();
+    }
+    stop_timer();
+    timer_hook = NULL;
+    print_format("# %u walks from ticks, %u of them inside sites; wrong: %u, inside sites %u\n", walks.all, walks.in_sites,
+                 walks.wrong, walks.wrong_in_sites);
+    EXPECT(has_enough(wrong));
 }
 
 static void walk_from_ticks(void) {
     REQUIRE_TABLE();
     REQUIRE(start_applied());
-    walks = lost = 0;
-    timer_hook = walk_through_tick;
-    start_timer(HERTZ);
-    for (unsigned patience = 100000; walks < WALKS && patience > 0; patience--) {
-        unmask_interrupts();
-        for (unsigned i = 0; i < 100; i++)
-            run_flags();
-        mask_interrupts();
+    tick(0);
+    if (!EXPECT_EQUAL(walks.wrong, 0))
+        print_format("# the last one at %lx\n", walks.wrong_at);
+    forget_table();
+}
+
+/* In sites, each entry says what the site's first does. */
+static void walk_without_union(void) {
+    REQUIRE_TABLE();
+    REQUIRE(start_applied());
+    struct tp_unwind_table narrowed;
+    forget_table();
+    REQUIRE(narrow_table(&narrowed));
+    REQUIRE_OK(tp_unwind_add(&narrowed));
+    tick(WALKS_WRONG);
+    EXPECT_OK(tp_unwind_remove(&narrowed));
+    EXPECT_EQUAL(walks.wrong, walks.wrong_in_sites);
+}
+
+/* ---- From #BP ---- */
+
+static struct live_setup setup = {.options = {.least_class = TP_CLASS_TRAP, .least_assurance = TP_ASSURANCE_VENDOR}};
+
+static void walk_from_breakpoints(void) {
+    struct live_visit visit = {0};
+    note_home();
+    forget_walks();
+    live_foreign_hook = walk_twice;
+    EXPECT_EQUAL(visit_int3(&visit), LIVE_NONE);
+    live_foreign_hook = NULL;
+    EXPECT_EQUAL(walks.all, 1);
+    EXPECT_EQUAL(walks.wrong, 0);
+}
+
+static void walk_from_each_breakpoint(void) {
+    REQUIRE_TABLE();
+    run_live(&setup, walk_from_breakpoints);
+    if (world == WORLD_NATIVE) {
+        setup.own_stack = true;
+        run_live(&setup, walk_from_breakpoints);
+        setup.entry = tp_breakpoint_entry_copied;
+        run_live(&setup, walk_from_breakpoints);
+        setup = (struct live_setup){.options = setup.options};
     }
-    stop_timer();
-    timer_hook = NULL;
-    EXPECT(walks >= WALKS);
-    if (!EXPECT_EQUAL(lost, 0))
-        print_format("# the last one at %lx\n", lost_at);
     forget_table();
 }
 
@@ -109,5 +212,7 @@ static void walk_garbage(void) {
 }
 
 KTAP_SUITE(unwind, {"a walk from here ends where the kernel was entered", walk_home},
-           {"from a timer's interrupt", walk_from_ticks},
+           {"from a timer's interrupts", walk_from_ticks},
+           {"without the union", walk_without_union},
+           {"from #BP's handler", walk_from_each_breakpoint},
            {"garbage", walk_garbage});
