@@ -20,7 +20,7 @@
     macro(interrupts) macro(unwind) macro(user) macro(entry_steps) macro(entry_faults) macro(live_cpus) macro(user_cpus)   \
     macro(entry_returns) macro(entry_registers) macro(live_switch) macro(live_images) macro(live_errors)     \
     macro(live_order) macro(live_breakpoint) macro(live_controls) macro(live_storm)                   \
-    macro(inline_calls) macro(modules) macro(live_user) macro(unwind_steps) macro(unwind_entries)
+    macro(inline_calls) macro(modules) macro(live_modules) macro(live_user) macro(unwind_steps) macro(unwind_entries)
 
 #define DECLARE_SUITE(name) extern const struct ktap_suite suite_##name;
 #define LIST_SUITE(name) &suite_##name,
@@ -35,7 +35,7 @@ static bool quick, lockstep;
 
 static bool takes_long(const struct ktap_suite *suite) {
     return suite == &suite_live_storm || suite == &suite_live_controls || suite == &suite_live_switch ||
-           suite == &suite_live_images || suite == &suite_inline_calls || suite == &suite_modules ||
+           suite == &suite_live_images || suite == &suite_live_modules ||
            suite == &suite_live_user ||
            suite == &suite_entry_registers || suite == &suite_entry_steps ||
            suite == &suite_unwind_steps || suite == &suite_unwind_entries;
