@@ -17,6 +17,13 @@ struct collection {
     uint32_t at;
     uint32_t room;
     bool alone; /* without what lies in it */
+    struct sighting *sightings; /* one a form */
+};
+
+/* For which combinations of features a form was seen: if for all, its name is without them. */
+struct sighting {
+    const char *plain_name;
+    unsigned sets, last_set;
 };
 
 static const struct {
@@ -69,18 +76,13 @@ static void measure(struct form *form, const struct tp_site *site) {
         form->boundaries[0] = 1;
 }
 
-static bool is_known(const struct site_forms *forms, const uint8_t *bytes) {
+/* A direct call or jump of a site by itself is known by its kind: others have other targets. */
+static struct form *find_form(const struct site_forms *forms, const uint8_t *bytes, unsigned kind) {
+    bool any_target = kind == TP_FORM_DIRECT && tp_site_kind(forms->site) != TP_KIND_ALTERNATIVE;
     for (uint32_t i = 0; i < forms->count; i++)
-        if (memcmp(forms->forms[i].bytes, bytes, forms->length) == 0)
-            return true;
-    return false;
-}
-
-static bool has_kind(const struct site_forms *forms, unsigned kind) {
-    for (uint32_t i = 0; i < forms->count; i++)
-        if (forms->forms[i].kind == kind)
-            return true;
-    return false;
+        if (memcmp(forms->forms[i].bytes, bytes, forms->length) == 0 || (any_target && forms->forms[i].kind == kind))
+            return &forms->forms[i];
+    return NULL;
 }
 
 static struct form *add_form(struct collection *work, const uint8_t *bytes, unsigned kind, const char *name) {
@@ -88,6 +90,7 @@ static struct form *add_form(struct collection *work, const uint8_t *bytes, unsi
     if (out->count == work->room) {
         work->room = work->room ? 2 * work->room : 8;
         out->forms = grow(out->forms, out->count, work->room, sizeof *out->forms);
+        work->sightings = grow(work->sightings, out->count, work->room, sizeof *work->sightings);
     }
     struct form *form = &out->forms[out->count++];
     *form = (struct form){.name = name, .kind = (uint8_t)kind, .bytes = grow(bytes, out->length, out->length, 1)};
@@ -130,17 +133,37 @@ static const char *name_form(const struct collection *work, unsigned kind, const
     return name_choice(work->image, work->out->site, &work->choices, set, key, kind);
 }
 
+static void note_sighting(struct collection *work, const struct form *form, const struct tp_key *key, unsigned set) {
+    struct sighting *sighting = &work->sightings[form - work->out->forms];
+    if (!sighting->plain_name)
+        sighting->plain_name = name_choice(work->image, work->out->site, &(struct choices){.keys = NULL}, 0, key, form->kind);
+    else if (sighting->last_set == set)
+        return;
+    sighting->sets++;
+    sighting->last_set = set;
+}
+
 static void add_state(struct collection *work, const struct tp_key *key, unsigned set) {
     uint8_t bytes[TP_SITE_LENGTH_MAX], kind;
-    if (render(work, TP_VIEW_WANTED, bytes, &kind) == TP_OK) {
-        bool is_repeated = kind == TP_FORM_DIRECT && has_kind(work->out, kind); /* another target */
-        if (!is_repeated && !is_known(work->out, bytes))
-            note_target(work, key, add_form(work, bytes, kind, name_form(work, kind, key, set)));
+    if (render(work, TP_VIEW_WANTED, bytes, &kind) != TP_OK) {
+        const struct tp_error *error = tp_last_error();
+        complain("%s: %s: %s (distance %ld)", describe_site(work->image, work->at), tp_status_text(error->status),
+                 name_form(work, TP_FORM_DIRECT, key, set), (long)error->distance);
         return;
     }
-    const struct tp_error *error = tp_last_error();
-    complain("%s: %s: %s (distance %ld)", describe_site(work->image, work->at), tp_status_text(error->status),
-             name_form(work, TP_FORM_DIRECT, key, set), (long)error->distance);
+    struct form *form = find_form(work->out, bytes, kind);
+    if (!form) {
+        form = add_form(work, bytes, kind, name_form(work, kind, key, set));
+        note_target(work, key, form);
+    }
+    note_sighting(work, form, key, set);
+}
+
+/* The first form is what the linker left: "original", whatever there is. */
+static void simplify_names(struct collection *work) {
+    for (uint32_t i = 1; i < work->out->count; i++)
+        if (work->sightings[i].sets == 1u << work->choices.feature_count)
+            work->out->forms[i].name = work->sightings[i].plain_name;
 }
 
 static void vary_keys(struct collection *work, unsigned set) {
@@ -172,6 +195,7 @@ static struct site_forms collect(const struct image *image, uint32_t at, bool al
         choose_features(&work.choices, set);
         vary_keys(&work, set);
     }
+    simplify_names(&work);
     return out;
 }
 
