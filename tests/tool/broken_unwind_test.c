@@ -240,6 +240,27 @@ static void test_last_byte_of_call(void **state) {
     assert_int_equal(entry_at(address_of("uses_ops") + 8 + 5).sp_offset, 16);
 }
 
+static bool find_stack(uintptr_t sp, struct tp_stack *stack, void *argument) {
+    *stack = *(const struct tp_stack *)argument;
+    return sp >= stack->start && sp <= stack->end;
+}
+
+/* Whether a walk by the table finds who called uses_ops, if a CPU is in front of the first site's call, at this byte. */
+static bool finds_caller(unsigned byte) {
+    struct read_table read = read_table();
+    const uint64_t text = find_section(good, ".text")->address;
+    const uintptr_t caller = read.table.text_start + 5, ip = read.table.text_start + address_of("uses_ops") + 8 + byte - text;
+    uintptr_t words[] = {0x1111, caller, 0x2222, 0x3333}; /* rbx, the return address, the caller's */
+    struct tp_stack stack = {(uintptr_t)words, (uintptr_t)(words + 4)};
+    struct tp_unwind frame;
+    assert_int_equal(tp_unwind_add(&read.table), TP_OK);
+    tp_unwind_start_at(&frame, ip, (uintptr_t)words, 0, find_stack, &stack);
+    bool found = tp_unwind_next(&frame) && frame.ip == caller && frame.sp == (uintptr_t)(words + 2);
+    assert_int_equal(tp_unwind_remove(&read.table), TP_OK);
+    free_table(&read);
+    return found;
+}
+
 static void test_prefix_scheme(void **state) {
     (void)state;
     /* 9c 58 90: the table's byte 1 is the pop's, by every scheme but one. */
@@ -250,6 +271,9 @@ static void test_prefix_scheme(void **state) {
             expect_union(NULL, NULL, NULL);
             orc_complaint_of();
             assert_int_equal(entry_at(address_of("uses_ops") + 8 + 1).sp_offset, 24);
+            /* What is refused below: who stands behind a direct call's prefix has no such word on the stack. */
+            assert_true(finds_caller(0));
+            assert_false(finds_caller(1));
             continue;
         }
         expect_union("uses_ops+0x8", "at byte 1", "9c 58 90");
@@ -265,6 +289,8 @@ static void test_prefix_scheme(void **state) {
     orc_complaint_of();
     assert_int_equal(entry_at(address_of("uses_ops") + 8 + 1).sp_offset, 16);
     assert_int_equal(entry_at(address_of("uses_ops") + 8 + 2).sp_offset, 24);
+    assert_true(finds_caller(0));
+    assert_true(finds_caller(1));
     check_options.call_scheme = orc_options.call_scheme = TP_SCHEME_EMULATE;
 }
 
