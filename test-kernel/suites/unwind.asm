@@ -1,5 +1,5 @@
 ; SPDX-License-Identifier: MIT
-; A static call whose inline form moves rsp, in both worlds.
+; A static call whose inline form moves rsp, in both worlds; a function that runs another one on another stack.
 
 %include "textpatch/textpatch.inc"
 
@@ -7,6 +7,7 @@ bits 64
 default rel
 
 global nasm_pass_word:function hidden
+global call_on_stack:function hidden
 extern tp_static_call_pass_word
 extern tp_static_call_trampoline_pass_word
 
@@ -24,6 +25,17 @@ nasm_pass_word:
     sub rsp, 8
     TP_STATIC_CALL pass_word
     add rsp, 8
+    ret
+
+; void call_on_stack(void (*function)(void), uintptr_t top)
+align 16
+call_on_stack:
+    push rbp
+    mov rbp, rsp
+    mov rsp, rsi
+    call rdi
+    mov rsp, rbp
+    pop rbp
     ret
 
 section .note.GNU-stack noalloc noexec nowrite progbits

@@ -4,6 +4,7 @@
  *
  *   the linked table is one, and its first walk ends where the kernel was entered
  *   walks from a timer's interrupts, from the registers and through the interrupt's entry, end with the case's callers
+ *   the same on a stack of its own, from which they go on to the one before; negative control: a stack that nobody knows
  *   negative control: without the union those inside sites are wrong, if ticks come there (`any-instruction`), and no others
  *   walks in the handler of a #BP, through each of its entries
  *   garbage on the stack, and none at all: lost
@@ -120,17 +121,30 @@ static void run_sites(void) {
         EXPECT_EQUAL(nasm_pass_word(word), word);
 }
 
-static void tick(unsigned wrong) {
-    note_home();
-    forget_walks();
-    timer_hook = walk_twice;
-    start_timer(HERTZ);
-    for (unsigned patience = 200000; !has_enough(wrong) && patience > 0; patience--) {
+static unsigned wrong_wanted;
+
+static void wait_for_ticks(void) {
+    for (unsigned patience = 200000; !has_enough(wrong_wanted) && patience > 0; patience--) {
         unmask_interrupts();
         for (unsigned i = 0; i < 100; i++)
             run_sites();
         mask_interrupts();
     }
+}
+
+void call_on_stack(void (*function)(void), uintptr_t top);
+
+/* On a stack of its own, unless that is NULL. */
+static void tick(unsigned wrong, const struct tp_stack *stack) {
+    note_home();
+    forget_walks();
+    wrong_wanted = wrong;
+    timer_hook = walk_twice;
+    start_timer(HERTZ);
+    if (stack)
+        call_on_stack(wait_for_ticks, stack->end);
+    else
+        wait_for_ticks();
     stop_timer();
     timer_hook = NULL;
     print_format("# %u walks from ticks, %u of them inside sites; wrong: %u, inside sites %u\n", walks.all, walks.in_sites,
@@ -141,9 +155,24 @@ static void tick(unsigned wrong) {
 static void walk_from_ticks(void) {
     REQUIRE_TABLE();
     REQUIRE(start_applied());
-    tick(0);
+    tick(0, NULL);
     if (!EXPECT_EQUAL(walks.wrong, 0))
         print_format("# the last one at %lx\n", walks.wrong_at);
+    forget_table();
+}
+
+/* As kernels have one for interrupts: from it walks go on to the one before. */
+static void walk_from_another_stack(void) {
+    static uint8_t bytes[16 * 1024] __attribute__((aligned(16)));
+    const struct tp_stack stack = {(uintptr_t)bytes, (uintptr_t)bytes + sizeof bytes};
+    REQUIRE_TABLE();
+    REQUIRE(start_applied());
+    add_own_stack(stack.start, stack.end);
+    tick(0, &stack);
+    EXPECT_EQUAL(walks.wrong, 0);
+    add_own_stack(0, 0);
+    tick(0, &stack);
+    EXPECT_EQUAL(walks.wrong, walks.all);
     forget_table();
 }
 
@@ -155,7 +184,7 @@ static void walk_without_union(void) {
     forget_table();
     REQUIRE(narrow_table(&narrowed));
     REQUIRE_OK(tp_unwind_add(&narrowed));
-    tick(WALKS_WRONG);
+    tick(WALKS_WRONG, NULL);
     EXPECT_OK(tp_unwind_remove(&narrowed));
     EXPECT_EQUAL(walks.wrong, walks.wrong_in_sites);
 }
@@ -213,6 +242,7 @@ static void walk_garbage(void) {
 
 KTAP_SUITE(unwind, {"a walk from here ends where the kernel was entered", walk_home},
            {"from a timer's interrupts", walk_from_ticks},
+           {"from ticks on another stack", walk_from_another_stack},
            {"without the union", walk_without_union},
            {"from #BP's handler", walk_from_each_breakpoint},
            {"garbage", walk_garbage});
