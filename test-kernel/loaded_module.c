@@ -68,9 +68,9 @@ void end_module(void) {
 
 void list_calls(void) {
     const void *const functions[FOUND] = {
-        (const void *)calls->value_in_middle, (const void *)calls->value_last,     (const void *)calls->value_jumped,
-        (const void *)calls->value_if_zero,   (const void *)calls->note_in_middle, (const void *)calls->note_last,
-        (const void *)calls->own_in_middle};
+        (const void *)calls->value_in_middle, (const void *)calls->value_last,    (const void *)calls->value_called,
+        (const void *)calls->value_jumped,    (const void *)calls->value_if_zero, (const void *)calls->note_in_middle,
+        (const void *)calls->note_last,       (const void *)calls->own_in_middle};
     for (unsigned i = 0; i < FOUND; i++) {
         const struct tp_static_call *call = i < VALUE_CALLS ? &tp_static_call_kernel_value : &tp_static_call_kernel_note;
         found[i] = (struct found_call){.function = functions[i], .call = i + 1 == FOUND ? calls->own_call : call};

@@ -41,7 +41,7 @@ struct found_call {
     uintptr_t address;
     uint8_t opcode; /* as linked: e8, e9, or the second byte of a jcc */
 };
-enum { VALUE_CALLS = 4, NOTE_CALLS = 2, FOUND = 7 };
+enum { VALUE_CALLS = 5, NOTE_CALLS = 2, FOUND = 8 };
 extern struct found_call found[FOUND];
 /* Function and static call of each; address and opcode are 0. */
 void list_calls(void);

@@ -10,6 +10,14 @@ extern tp_static_call_trampoline_kernel_value
 
 section .text
 
+; long module_value_called(long value)
+global module_value_called:function hidden
+module_value_called:
+    sub rsp, 8
+    call tp_static_call_trampoline_kernel_value
+    add rsp, 8
+    ret
+
 ; long module_value_jumped(long value)
 global module_value_jumped:function hidden
 module_value_jumped:

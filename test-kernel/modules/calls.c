@@ -24,12 +24,13 @@ TP_DEFINE_STATIC_KEY_FALSE(module_key);
 ONE_COPY static long branch(void) { return tp_static_branch_unlikely(module_key) ? 1 : 0; }
 
 /* In assembler. */
-long module_value_jumped(long value), module_value_if_zero(long value, long selector), module_plus_seven(long value);
-long module_alternative(void);
+long module_value_called(long value), module_value_jumped(long value), module_value_if_zero(long value, long selector);
+long module_plus_seven(long value), module_alternative(void);
 
 const struct module_calls module_calls = {
     .value_in_middle = value_in_middle,
     .value_last = value_last,
+    .value_called = module_value_called,
     .value_jumped = module_value_jumped,
     .value_if_zero = module_value_if_zero,
     .note_in_middle = note_in_middle,

@@ -15,9 +15,10 @@ enum { BEHIND = 100 };
 
 /* The module's, in its object `module_calls`. */
 struct module_calls {
-    /* Calls of the kernel's static calls: in the middle, last, by a jmp and by a jz. */
+    /* Calls of the kernel's static calls: in the middle, last; in assembler by a call, a jmp and a jz. */
     long (*value_in_middle)(long value);                /* + BEHIND */
     long (*value_last)(long value);                     /* of the value - 1 */
+    long (*value_called)(long value);
     long (*value_jumped)(long value);                   /* of the value + 1 */
     long (*value_if_zero)(long value, long selector);   /* else -1 */
     long (*note_in_middle)(long start, long by);        /* + BEHIND */

@@ -12,9 +12,11 @@
 #include <textpatch/textpatch.h>
 #include <textpatch/unwind.h>
 
-#include "backend.h"
 #include "loaded_module.h"
+#include "platform.h"
+#include "stacks.h"
 #include "support.h"
+#include "unwind_table.h"
 
 /* ---- Its sites ---- */
 
@@ -52,6 +54,7 @@ static void expect_held(const struct tp_static_call *call, const uint8_t bytes[5
 static void expect_values(long (*function)(long)) {
     EXPECT_EQUAL(calls->value_in_middle(5), function(5) + BEHIND);
     EXPECT_EQUAL(calls->value_last(5), function(4));
+    EXPECT_EQUAL(calls->value_called(5), function(5));
     EXPECT_EQUAL(calls->value_jumped(5), function(6));
     EXPECT_EQUAL(calls->value_if_zero(5, 0), function(5));
     EXPECT_EQUAL(calls->value_if_zero(5, 1), -1);
@@ -160,16 +163,10 @@ static struct walk {
     bool reliable;
 } walk;
 
-/* This CPU's stack, as far as the walk may need it. */
-static bool find_boot_stack(uintptr_t sp, struct tp_stack *stack, void *argument) {
-    *stack = (struct tp_stack){(uintptr_t)argument & ~(uintptr_t)7, (uintptr_t)boot_stack_top};
-    return sp >= stack->start && sp <= stack->end;
-}
-
 ONE_COPY static long walk_from_here(long value) {
     struct tp_unwind frame;
     walk = (struct walk){.frames = 1};
-    tp_unwind_here(&frame, find_boot_stack, (uint8_t *)__builtin_frame_address(0) - 4 * sizeof frame);
+    tp_unwind_here(&frame, find_kernel_stack, NULL);
     while (tp_unwind_next(&frame)) {
         uintptr_t place = tp_unwind_place(&frame);
         walk.frames++;
@@ -207,16 +204,10 @@ static void walk_through_module(void) {
 }
 
 static void walks_through(void) {
-    static struct tp_unwind_table table;
     REQUIRE_MODULE();
-    enum tp_status status = tp_kernel_unwind_table(&table);
-    if (status == TP_ERR_EMPTY_TABLE)
-        SKIP("this kernel was linked without an unwind table");
-    REQUIRE_OK(status);
-    table.stays = false;
-    REQUIRE_OK(tp_unwind_add(&table));
+    REQUIRE_TABLE();
     walk_through_module();
-    EXPECT_OK(tp_unwind_remove(&table));
+    forget_table();
     end_module();
 }
 
