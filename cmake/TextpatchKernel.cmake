@@ -31,9 +31,9 @@ if(TEXTPATCH_KERNEL_GC)
     list(APPEND textpatch_kernel_link_options LINKER:--gc-sections)
 endif()
 
-# add_textpatch_kernel(NAME [UNWIND] SCRIPT file SOURCES files… [LIBRARIES targets…]): NAME.elf
+# add_textpatch_kernel(NAME [UNWIND] SCRIPT file SOURCES files… [LIBRARIES targets…] [CHECK options…]): NAME.elf
 function(add_textpatch_kernel name)
-    cmake_parse_arguments(PARSE_ARGV 1 kernel "UNWIND" "SCRIPT" "SOURCES;LIBRARIES")
+    cmake_parse_arguments(PARSE_ARGV 1 kernel "UNWIND" "SCRIPT" "SOURCES;LIBRARIES;CHECK")
     cmake_path(ABSOLUTE_PATH kernel_SCRIPT)
     add_executable(${name} ${kernel_SOURCES})
     set_target_properties(${name} PROPERTIES
@@ -51,7 +51,7 @@ function(add_textpatch_kernel name)
         if(kernel_UNWIND)
             set(unwind UNWIND)
         endif()
-        textpatch_kernel(${name} ${unwind})
+        textpatch_kernel(${name} ${unwind} CHECK ${kernel_CHECK})
     endif()
 endfunction()
 
@@ -69,12 +69,27 @@ file(GLOB textpatch_platform_sources CONFIGURE_DEPENDS
 set(textpatch_platform_dir "${CMAKE_CURRENT_SOURCE_DIR}/test-kernel/platform")
 set(textpatch_platform_script "${CMAKE_CURRENT_SOURCE_DIR}/test-kernel/kernel.ld")
 
+# What the platform's port runs while text is half patched: its hooks, what these call through the backend of each world,
+# and what the other CPUs run meanwhile.
+set(textpatch_live_port "${CMAKE_CURRENT_SOURCE_DIR}/test-kernel/live_port.c")
+set(textpatch_live_checks --port live_port --hook answer_call)
+foreach(world IN ITEMS native xen)
+    list(APPEND textpatch_live_checks
+        --hook ${world}_frame_of --hook set_${world}_page_entry --hook send_${world}_call
+        --hook ${world}_nanoseconds --hook mask_${world} --hook unmask_${world} --hook ${world}_is_masked)
+endforeach()
+
 # add_platform_kernel(NAME SOURCES files…): a kernel on the platform, with the Xen PV op tables.
 function(add_platform_kernel name)
     cmake_parse_arguments(PARSE_ARGV 1 kernel "" "" "SOURCES")
+    set(checks "")
+    if(textpatch_live_port IN_LIST kernel_SOURCES)
+        set(checks ${textpatch_live_checks})
+    endif()
     add_textpatch_kernel(${name} UNWIND
         SCRIPT "${textpatch_platform_script}"
         SOURCES ${kernel_SOURCES} ${textpatch_platform_sources}
-        LIBRARIES textpatch_xen_pv)
+        LIBRARIES textpatch_xen_pv
+        CHECK ${checks})
     target_include_directories(${name} PRIVATE "${textpatch_platform_dir}")
 endfunction()

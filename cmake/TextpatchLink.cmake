@@ -5,8 +5,8 @@
 #
 # TARGET is an executable of add_executable() that links to textpatch, for the generators Ninja and Makefiles. Its link
 # becomes two, with the tool in between, and fails where `textpatch check` finds fault. UNWIND: with a table for
-# textpatch/unwind.h. The tool is built along with it,
-# for the machine that builds, unless TEXTPATCH_TOOL names one; it needs libelf, libdw and Zydis.
+# textpatch/unwind.h. The tool is built along with it, for the machine that builds, unless TEXTPATCH_TOOL names one; it
+# needs libelf, libdw and Zydis. The kernel is linked anew when a linker script of its -T changes.
 
 set(TEXTPATCH_TOOL "" CACHE FILEPATH "The host tool textpatch, where it should not be built")
 
@@ -50,9 +50,56 @@ function(textpatch_kernel target)
     list(JOIN kernel_SITES " " sites)
     list(JOIN kernel_CHECK " " check)
     set_target_properties(${target} PROPERTIES RULE_LAUNCH_LINK
-        "\"${source_dir}/tools/link\" --tool \"${tool}\" ${unwind} --sites \"${sites}\" --check \"${check}\" --")
+        "\"${source_dir}/tools/link\" --tool \"${tool}\" --as \"${CMAKE_C_COMPILER}\" ${unwind} --sites \"${sites}\" --check \"${check}\" --")
     set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS "${tool}" "${source_dir}/tools/link")
     foreach(suffix IN ITEMS first second sites.s sites.o orc.s orc.o)
         set_property(TARGET ${target} APPEND PROPERTY ADDITIONAL_CLEAN_FILES "$<TARGET_FILE:${target}>.${suffix}")
+    endforeach()
+    # When all of the directory has been read, as link options may come later than this.
+    cmake_language(EVAL CODE "cmake_language(DEFER CALL textpatch_watch_scripts [[${target}]])")
+endfunction()
+
+# textpatch_split_options(VARIABLE OPTIONS…): as the linker sees them, without LINKER:, SHELL: and -Wl,
+function(textpatch_split_options variable)
+    set(words "")
+    foreach(option IN LISTS ARGN)
+        if(option MATCHES "^(LINKER:)?SHELL:(.*)$")
+            separate_arguments(parts UNIX_COMMAND "${CMAKE_MATCH_2}")
+        elseif(option MATCHES "^(LINKER:|-Wl,)(.*)$")
+            string(REPLACE "," ";" parts "${CMAKE_MATCH_2}")
+        else()
+            set(parts "${option}")
+        endif()
+        list(APPEND words ${parts})
+    endforeach()
+    set(${variable} ${words} PARENT_SCOPE)
+endfunction()
+
+# Linker scripts that the target names itself: the kernel is linked anew when one changes.
+function(textpatch_watch_scripts target)
+    get_target_property(options ${target} LINK_OPTIONS)
+    get_target_property(flags ${target} LINK_FLAGS)
+    separate_arguments(flags UNIX_COMMAND "${flags} ${CMAKE_EXE_LINKER_FLAGS}")
+    textpatch_split_options(words ${options} ${flags})
+    textpatch_split_options(words ${words}) # SHELL:-Wl,…
+    set(previous "")
+    foreach(word IN LISTS words)
+        set(script "")
+        if(previous MATCHES "^(-T|--script|-script)$")
+            set(script "${word}")
+        elseif(NOT word MATCHES "^-T(text|data|bss|rodata|ldata)" AND word MATCHES "^(--script=|-script=|-T)(.+)$")
+            set(script "${CMAKE_MATCH_2}")
+        endif()
+        if(script STREQUAL "-Xlinker")
+            continue() # -Xlinker -T -Xlinker FILE
+        endif()
+        set(previous "${word}")
+        foreach(directory IN ITEMS "${CMAKE_BINARY_DIR}" "${CMAKE_CURRENT_BINARY_DIR}")
+            cmake_path(ABSOLUTE_PATH script BASE_DIRECTORY "${directory}" OUTPUT_VARIABLE path)
+            if(script AND (EXISTS "${path}" OR IS_ABSOLUTE "${script}"))
+                set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS "${path}")
+                break()
+            endif()
+        endforeach()
     endforeach()
 endfunction()

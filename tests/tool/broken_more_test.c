@@ -7,6 +7,7 @@
  *   targets    of static keys and of forms: inside an instruction, a site, another function
  *   functions  cells and inline records that name none, or a trampoline
  *   roots      sites reached from where text is changed, by calls and by the port's hooks; a root that is lost
+ *   values     what the library has to say of tables names the kernel's addresses, not the tool's
  *   segments   sites that can't be executed, text that can be written by another segment
  *
  * broken_more_test KERNEL: all of it; with a second word, of any kernel of the library's: roots, and the control
@@ -194,7 +195,13 @@ static uint64_t find_function_with_site(void) {
     return 0;
 }
 
-/* The first call in a function leads to another one. */
+static bool leaves(const struct kernel_symbol *function, const uint8_t *code, unsigned length, uint64_t at) {
+    struct flow flow = follow_instruction(code, length, at);
+    return length == 5 && (code[0] == 0xe8 || code[0] == 0xe9) && flow.direct &&
+           (flow.target < function->address || flow.target >= function->end);
+}
+
+/* The first call in a function, or jump to another one, leads elsewhere. */
 static void redirect_call(const char *name, uint64_t target) {
     const struct kernel_symbol *function = function_at(good, address_of(name));
     for (uint64_t at = function->address; at < function->end;) {
@@ -202,7 +209,7 @@ static void redirect_call(const char *name, uint64_t target) {
         unsigned length = measure_instruction(code, function->end - at);
         if (!length)
             break;
-        if (code[0] == 0xe8 && length == 5) {
+        if (leaves(function, code, length, at)) {
             int32_t distance = (int32_t)(target - (at + 5));
             memcpy(code + 1, &distance, sizeof distance);
             return;
@@ -261,6 +268,20 @@ static void make_text_twice(void) {
 }
 static void make_text_under_data(void) { data_segment()->p_paddr = text_segment()->p_paddr; }
 
+/* ---- Values ---- */
+
+/* Two records of one site: the library names the other one's address. */
+static void make_site_twice(void) {
+    struct tp_site *first = find_record(TP_KIND_OP, 0), *second = first + 1;
+    while ((second->kind & 15) != TP_KIND_OP || !is_in_text(target_of(&second->text)))
+        second++;
+    uint64_t text = target_of(&first->text), key = target_of(&first->key);
+    *second = *first;
+    aim(&second->text, text);
+    aim(&second->key, key);
+    snprintf(wanted_place, sizeof wanted_place, "sites overlap (value 0x%lx)", (unsigned long)text);
+}
+
 static const struct fault faults[] = {
     {"unwind: zeros", make_orc_zero, "the library refuses it: records of another version", NULL},
     {"unwind: another text", make_orc_moved, "unwind table: it speaks of", NULL},
@@ -281,6 +302,7 @@ static const struct fault faults[] = {
     {"static call: the inside of a function", make_call_inside, ", where no function begins", NULL},
     {"static call: its own trampoline", make_call_itself, "a trampoline, which would call itself", NULL},
     {"inline: the inside of a function", make_inline_inside, "where no function begins", NULL},
+    {"value: the kernel's address", make_site_twice, wanted_place, NULL},
     {"segment: text not executable", make_text_unexecutable, "is not executable, and a site lies in it", NULL},
     {"segment: text twice", make_text_twice, "share a page", NULL},
     {"segment: text under data", make_text_under_data, "share memory at the physical address", NULL},
@@ -298,7 +320,7 @@ static const struct fault root_faults[] = {
     {"root: #BP", make_serialize_call, "(tp_breakpoint_dispatch, ", NULL},
     {"root: lost", make_root_lost, "it has tp_live_resume, and no symbol tp_live_run", NULL},
     {"root: the handler lost", make_handler_lost, "and no symbol tp_handle_breakpoint", NULL},
-    {"root: the pass lost", make_resume_lost, "it has tp_batch_commit, and no symbol tp_live_resume", NULL},
+    {"root: the pass lost", make_resume_lost, ", and no symbol tp_live_resume", NULL},
 };
 
 static unsigned wrong;

@@ -201,8 +201,9 @@ bool take_records(struct image *image) {
     if (tp_init(&port) == TP_OK && tp_image_add(&image->tables) == TP_OK)
         return true;
     const struct tp_error *error = tp_last_error();
+    bool is_address = memory_at(image, error->value - image->shift, 1);
     complain("%s: the library refuses the tables: %s (value 0x%lx)",
              error->site ? describe_address(image->kernel, error->site - image->shift) : "tables",
-             tp_status_text(error->status), (unsigned long)error->value);
+             tp_status_text(error->status), (unsigned long)(error->value - (is_address ? image->shift : 0)));
     return false;
 }

@@ -14,6 +14,7 @@
  * Edge cases
  *   - An address of a trampoline that is taken stays what it is; so does a branch with prefixes that a site can't have,
  *     a short one, and one that lies in a site already.
+ *   - A call is looked for where code leads (check_map.h): data in a function is no hindrance.
  *   - A cell behind the tables is referred to by its symbol.
  */
 #include <stdio.h>
@@ -22,13 +23,15 @@
 #include "../../lib/insn/decode.h"
 #include "../../lib/site/search.h"
 #include "../../lib/site/site.h"
+#include "check_map.h"
 #include "commands.h"
 #include "image.h"
 #include "report.h"
 
 struct options {
     const char *kernel, *output;
-    const char **exceptions; /* functions that stay as they are */
+    const char **exceptions, **excepted_sections; /* functions and sections that stay as they are */
+    bool verbose;
 };
 
 struct found {
@@ -38,8 +41,10 @@ struct found {
 };
 
 static struct options read_options(const struct arguments *arguments) {
-    struct options options = {.exceptions = allocate((size_t)arguments->count + 1, sizeof *options.exceptions)};
-    unsigned exceptions = 0;
+    size_t room = (size_t)arguments->count + 1;
+    struct options options = {.exceptions = allocate(room, sizeof *options.exceptions),
+                              .excepted_sections = allocate(room, sizeof *options.excepted_sections)};
+    unsigned exceptions = 0, sections = 0;
     for (int i = 0; i < arguments->count; i++) {
         const char *word = arguments->words[i];
         bool more = i + 1 < arguments->count;
@@ -47,6 +52,10 @@ static struct options read_options(const struct arguments *arguments) {
             options.output = arguments->words[++i];
         else if (strcmp(word, "--except") == 0 && more)
             options.exceptions[exceptions++] = arguments->words[++i];
+        else if (strcmp(word, "--except-section") == 0 && more)
+            options.excepted_sections[sections++] = arguments->words[++i];
+        else if (strcmp(word, "--verbose") == 0)
+            options.verbose = true;
         else if (word[0] == '-' || options.kernel)
             refuse_usage(&sites_command);
         else
@@ -57,9 +66,9 @@ static struct options read_options(const struct arguments *arguments) {
     return options;
 }
 
-static bool is_excepted(const struct options *options, const char *name) {
-    for (const char **at = options->exceptions; *at; at++)
-        if (strcmp(*at, name) == 0)
+static bool is_among(const char **names, const char *name) {
+    for (; *names; names++)
+        if (strcmp(*names, name) == 0)
             return true;
     return false;
 }
@@ -87,48 +96,75 @@ static bool classify(const struct tp_insn *insn, const uint8_t *bytes, struct fo
     return true;
 }
 
-/* The instruction whose operand a relocation filled, found from the start of its function. */
-static bool find_branch(const struct image *image, const struct kernel_symbol *function, uint64_t field,
-                        struct found *found) {
-    for (uint64_t at = function->address; at <= field;) {
-        struct tp_insn insn;
-        const uint8_t *bytes = memory_at(image, at, function->end - at);
-        if (!bytes || tp_insn_decode(bytes, bytes + (function->end - at), &insn) != TP_OK)
-            return false;
-        if (at + insn.operand_offset == field && insn.operand_size) {
-            found->address = at;
-            return classify(&insn, bytes, found);
-        }
-        at += insn.length;
-    }
-    return false;
+/* The instruction whose operand a relocation filled: as the text is followed, not as the bytes before it look. */
+static const char *find_branch(const struct text_map *map, const struct kernel_symbol *function, uint64_t field,
+                               struct found *found) {
+    struct tp_insn insn;
+    if (!is_code(map, field - 1))
+        return "nothing leads to it, as far as branches say where they lead";
+    uint64_t at = find_instruction(map, field - 1);
+    const uint8_t *bytes = memory_at(map->image, at, function->end - at);
+    if (tp_insn_decode(bytes, bytes + (function->end - at), &insn) != TP_OK || at + insn.operand_offset != field)
+        return "it is in the middle of an instruction";
+    found->address = at;
+    return classify(&insn, bytes, found) ? NULL : "it is no call, jmp or jcc of 32 bits, or has prefixes";
+}
+
+static bool overlaps_site(const struct image *image, const struct found *found) {
+    uintptr_t here = found->address + image->shift;
+    uint32_t next = tp_search_sites(&image->tables, 0, image->tables.place_count, here);
+    bool overlaps = next < image->tables.place_count && tp_site_address(&image->tables.sites[next]) < here + found->length;
+    return overlaps || tp_search_place(&image->tables, here) != image->tables.place_count;
+}
+
+/* Why a reference to a trampoline can't become a site, or must not; NULL if it can. */
+static const char *find_reason(const struct text_map *map, const struct options *options,
+                               const struct kernel_section *section, const struct kernel_relocation *relocation,
+                               struct found *found) {
+    const struct kernel_symbol *function = function_at(map->image->kernel, relocation->address);
+    if (is_among(options->excepted_sections, section->name))
+        return format_text("section %s is excepted", section->name);
+    if (is_among(options->exceptions, function->name))
+        return format_text("%s is excepted", function->name);
+    const char *reason = find_branch(map, function, relocation->address, found);
+    if (reason)
+        return reason;
+    return overlaps_site(map->image, found) ? "it lies in another site" : NULL;
+}
+
+static void tell_reason(const struct image *image, const struct options *options,
+                        const struct kernel_relocation *relocation, uint64_t trampoline, const char *reason) {
+    if (options->verbose)
+        printf("%s at %s: left alone: %s\n", name_address(image->kernel, trampoline),
+               describe_address(image->kernel, relocation->address), reason);
 }
 
 /* Whether the relocation is one of a branch that can become a site. */
-static bool judge(const struct image *image, const struct options *options, const struct kernel_section *section,
+static bool judge(const struct text_map *map, const struct options *options, const struct kernel_section *section,
                   const struct kernel_relocation *relocation, struct found *found) {
-    if (relocation->type != R_X86_64_PC32 && relocation->type != R_X86_64_PLT32)
-        return false;
-    found->trampoline = find_trampoline(image, relocation->value + (uint64_t)relocation->addend + 4);
+    const struct image *image = map->image;
+    bool relative = relocation->type == R_X86_64_PC32 || relocation->type == R_X86_64_PLT32;
+    found->trampoline = find_trampoline(image, relocation->value + (uint64_t)relocation->addend + (relative ? 4 : 0));
     if (!found->trampoline)
         return false;
+    if (!relative) {
+        tell_reason(image, options, relocation, found->trampoline->address, "its address is taken");
+        return false;
+    }
     if (!lies_in_image_text(image, relocation->address, 4)) {
         complain("section %s: a relocation to %s at 0x%lx is out of the text", section->name, relocation->name,
                  (unsigned long)relocation->address);
         return false;
     }
-    const struct kernel_symbol *function = function_at(image->kernel, relocation->address);
-    if (!function) {
+    if (!function_at(image->kernel, relocation->address)) {
         complain("section %s: no function covers the call of %s at 0x%lx", section->name, relocation->name,
                  (unsigned long)relocation->address);
         return false;
     }
-    if (is_excepted(options, function->name) || !find_branch(image, function, relocation->address, found))
-        return false;
-    uintptr_t here = found->address + image->shift;
-    uint32_t next = tp_search_sites(&image->tables, 0, image->tables.place_count, here);
-    bool overlaps = next < image->tables.place_count && tp_site_address(&image->tables.sites[next]) < here + found->length;
-    return !overlaps && tp_search_place(&image->tables, here) == image->tables.place_count;
+    const char *reason = find_reason(map, options, section, relocation, found);
+    if (reason)
+        tell_reason(image, options, relocation, found->trampoline->address, reason);
+    return !reason;
 }
 
 /* A section of a module moves as one piece; what is the kernel's has a name that the loader knows. */
@@ -178,15 +214,15 @@ static void write_record(FILE *out, const struct image *image, const struct foun
             found->detail);
 }
 
-static void write_section(FILE *out, const struct image *image, const struct options *options,
+static void write_section(FILE *out, const struct text_map *map, const struct options *options,
                           const struct kernel_section *section, uint32_t *relocations) {
     uint32_t count;
-    const struct kernel_relocation *all = read_relocations(image->own, section, &count);
+    const struct kernel_relocation *all = read_relocations(map->image->own, section, &count);
     *relocations += count;
     for (uint32_t i = 0; i < count; i++) {
-        struct found found;
-        if (judge(image, options, section, &all[i], &found))
-            write_record(out, image, &found);
+        struct found found = {.length = 0};
+        if (judge(map, options, section, &all[i], &found))
+            write_record(out, map->image, &found);
     }
 }
 
@@ -205,6 +241,7 @@ static void write_sites(void *argument) {
     uint32_t relocations = 0;
     if (!take_records(image))
         return;
+    const struct text_map *map = map_text(image);
     FILE *out = fopen(options.output, "w");
     if (!out)
         give_up("%s can't be written", options.output);
@@ -212,7 +249,7 @@ static void write_sites(void *argument) {
                  "\t.section .textpatch.sites, \"aw\", @progbits\n\t.balign 4\n");
     for (uint32_t i = 1; i < kernel->section_count; i++)
         if (is_executable(&kernel->sections[i]))
-            write_section(out, image, &options, &kernel->sections[i], &relocations);
+            write_section(out, map, &options, &kernel->sections[i], &relocations);
     fprintf(out, "\t.section .note.GNU-stack, \"\", @progbits\n");
     if ((ferror(out) | fclose(out)) != 0)
         complain("%s could not be written", options.output);
@@ -222,8 +259,9 @@ static void write_sites(void *argument) {
 
 const struct command sites_command = {
     .name = "sites",
-    .usage = "KERNEL.elf -o FILE.s [--except FUNCTION]…",
+    .usage = "KERNEL.elf -o FILE.s [--except FUNCTION]… [--except-section NAME]… [--verbose]",
     .help = "Writes records for the calls of static calls in a kernel that was linked with --emit-relocs, as assembler\n"
-            "source for a second link. --except: a function whose calls stay calls of the trampoline.",
+            "source for a second link. --except: a function whose calls stay calls of the trampoline. --except-section: a\n"
+            "section of the kernel's, likewise: one that is freed. --verbose: what is left alone, and why.",
     .run = write_sites,
 };
