@@ -2,8 +2,10 @@
 ; Stores that may fault. handle_exception() looks a faulting rip up in
 ; probe_recoveries and resumes where it says.
 
-global try_write_byte
-global text_is_writable
+%include "textpatch/hints.inc"
+
+global try_write_byte:function
+global text_is_writable:function
 global probe_recoveries
 global probe_recoveries_end
 
@@ -23,6 +25,7 @@ text_is_writable:
     ret
 
 faulted:
+    TP_HINT_CALL 8                ; only a handler leads here
     xor eax, eax
     ret
 

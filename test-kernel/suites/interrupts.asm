@@ -9,8 +9,8 @@ default rel
 extern pv_ops
 extern spin_key
 global spin_registers:function hidden
-global spin_registers_loop:function hidden
-global spin_registers_end:function hidden
+global spin_registers_loop:notype hidden
+global spin_registers_end:notype hidden
 
 section .text
 

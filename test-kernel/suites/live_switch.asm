@@ -18,6 +18,7 @@ live_traced_calls: resq 1
 section .text
 %assign op 0
 %rep OPS
+global traced_%[op]:function hidden
 align 16, int3
 traced_%[op]:
     lock inc qword [live_traced_calls]

@@ -2,6 +2,7 @@
 ; NASM parts of the suite static_calls.
 
 %include "textpatch/textpatch.inc"
+%include "textpatch/hints.inc"
 
 bits 64
 default rel
@@ -112,6 +113,7 @@ call_site_conditional:
 %assign condition 0
 %rep 16
 jump_%[condition]:
+    TP_HINT_CALL 8
     db 0x0f, 0x80 | condition
     dd tp_static_call_trampoline_call_site - $ - 4
     tp_emit_site jump_%[condition], jump_end_%[condition], tp_static_call_call_site, \

@@ -46,25 +46,6 @@ static void add_range(struct frames *frames, uint64_t start, uint64_t size, uint
     frames->ranges[frames->count++] = (struct frame_range){start, start + size, offset};
 }
 
-/* A CIE's encoding of pointers: the byte of its augmentation that 'R' stands for. */
-static int find_encoding(const Dwarf_CIE *cie) {
-    const char *letters = cie->augmentation;
-    const uint8_t *data = cie->augmentation_data;
-    size_t size = cie->augmentation_data_size, at = 0;
-    if (!letters || letters[0] != 'z')
-        return letters && letters[0] ? -1 : DW_EH_PE_absptr;
-    for (letters++; *letters; letters++) {
-        if (*letters == 'S')
-            continue;
-        if (at >= size || *letters == 'P')
-            return -1;
-        if (*letters == 'R')
-            return data[at];
-        at++;
-    }
-    return DW_EH_PE_absptr;
-}
-
 static bool read_number(const uint8_t **at, const uint8_t *end, unsigned format, uint64_t *value) {
     bool wide = format == DW_EH_PE_absptr || format == DW_EH_PE_udata8 || format == DW_EH_PE_sdata8;
     if (!wide && format != DW_EH_PE_udata4 && format != DW_EH_PE_sdata4)
@@ -78,6 +59,44 @@ static bool read_number(const uint8_t **at, const uint8_t *end, unsigned format,
         *value = format == DW_EH_PE_sdata4 ? (uint64_t)(int64_t)(int32_t)narrow : narrow;
     *at += wide ? 8 : 4;
     return true;
+}
+
+/* Behind the address of a function that unwinding calls in other languages (C++, Rust): it isn't ours to call. */
+static bool skip_pointer(const uint8_t **at, const uint8_t *end, uint8_t encoding) {
+    const unsigned format = encoding & ENCODING_FORMAT;
+    uint64_t value;
+    if (encoding == DW_EH_PE_omit)
+        return true;
+    if ((encoding & ENCODING_BASE) == DW_EH_PE_aligned)
+        return false;
+    if (format == DW_EH_PE_uleb128 || format == DW_EH_PE_sleb128) {
+        while (*at < end && (**at & 0x80))
+            ++*at;
+        return (*at)++ < end;
+    }
+    if (format == DW_EH_PE_udata2 || format == DW_EH_PE_sdata2)
+        return end - *at >= 2 && (*at += 2);
+    return read_number(at, end, format, &value);
+}
+
+/* A CIE's encoding of pointers: the byte of its augmentation that 'R' stands for. */
+static int find_encoding(const Dwarf_CIE *cie) {
+    const char *letters = cie->augmentation;
+    const uint8_t *at = cie->augmentation_data, *end = at + cie->augmentation_data_size;
+    if (!letters || letters[0] != 'z')
+        return letters && letters[0] ? -1 : DW_EH_PE_absptr;
+    for (letters++; *letters; letters++) {
+        if (*letters == 'S')
+            continue;
+        if (at >= end || !strchr("RLP", *letters))
+            return -1;
+        if (*letters == 'R')
+            return *at;
+        uint8_t encoding = *at++;
+        if (*letters == 'P' && !skip_pointer(&at, end, encoding))
+            return -1;
+    }
+    return DW_EH_PE_absptr;
 }
 
 static bool read_range(struct frames *frames, const Elf_Data *data, const Dwarf_FDE *fde, uint64_t offset, int encoding) {

@@ -11,6 +11,7 @@
 #include <textpatch/live.h>
 
 #include "../../lib/site/site.h"
+#include "flow_form.h"
 #include "forms.h"
 #include "report.h"
 
@@ -25,6 +26,9 @@ struct site_depths {
     uint8_t call_scheme;
     struct depth depths[TP_SITE_LENGTH_MAX + 1];
 };
+
+/* A frame so far up that no form pops as much. */
+static const struct orc_state in_front = {.sp_offset = 1 << 16, .registers = TP_ORC_BASE_SP, .type = TP_ORC_CALL};
 
 static const char *show(const struct site_depths *work, const struct form *form) {
     return format_text("\"%s\" (%s: %s)", form->name, form_bytes(work->site, form),
@@ -44,36 +48,26 @@ static void note_depth(struct site_depths *work, unsigned offset, const struct f
     if (!known->form)
         *known = (struct depth){form, bytes};
     else if (known->bytes != bytes)
-        complain("%s at %s: two forms disagree %s: in %s the stack has grown by %ld bytes, in %s by %ld",
+        complain("%s at %s: two %s disagree %s: in %s the stack has grown by %ld bytes, in %s by %ld",
                  tp_kind_text(tp_site_kind(work->site->site)), describe_address(work->image->kernel, work->site->address),
-                 name_place(work, offset), show(work, known->form), (long)known->bytes, show(work, form), (long)bytes);
+                 known->form == form ? "ways through one form" : "forms", name_place(work, offset),
+                 show(work, known->form), (long)known->bytes, show(work, form), (long)bytes);
 }
 
-/* Up to where it leaves, or does to the stack what can't be told. */
-static void follow_form(struct site_depths *work, const struct form *form) {
-    const unsigned length = work->site->length;
-    int64_t bytes = 0;
-    struct tp_insn insn;
-    if (is_stepped_into(work->site, form, work->call_scheme))
-        note_depth(work, 1, form, bytes);
-    for (unsigned at = 0; at < length; at += insn.length) {
-        note_depth(work, at, form, bytes);
-        if (tp_insn_decode(form->bytes + at, form->bytes + length, &insn) != TP_OK ||
-            (insn.flags & TP_INSN_ENDS_FLOW) || insn.kind == TP_INSN_UD)
-            return;
-        if ((insn.flags & TP_INSN_STACK_CHANGES) && !(insn.flags & TP_INSN_STACK_KNOWN))
-            return;
-        if (insn.kind == TP_INSN_CALL_RELATIVE || insn.kind == TP_INSN_CALL_INDIRECT)
-            note_depth(work, at + insn.length - 1, form, bytes);
-        bytes -= insn.stack;
-    }
-    note_depth(work, length, form, bytes);
+/* Where the form has done to the stack what can't be told, there is nothing to compare. */
+static void note_stand(void *argument, const struct form *form, unsigned offset, const struct orc_state *state) {
+    if (state->type == in_front.type && (state->registers & TP_ORC_BASE) == TP_ORC_BASE_SP)
+        note_depth(argument, offset, form, state->sp_offset - in_front.sp_offset);
 }
 
 void check_union(const struct image *image, const struct site_forms *site, uint8_t call_scheme) {
     struct site_depths work = {.image = image, .site = site, .call_scheme = call_scheme};
+    const struct form_listener listener = {.argument = &work, .stand = note_stand};
     if (tp_site_kind(site->site) == TP_KIND_LOCK_PREFIX)
         return;
-    for (uint32_t i = 0; i < site->count; i++)
-        follow_form(&work, &site->forms[i]);
+    for (uint32_t i = 0; i < site->count; i++) {
+        if (is_stepped_into(site, &site->forms[i], call_scheme))
+            note_depth(&work, 1, &site->forms[i], 0);
+        follow_form(site, &site->forms[i], &in_front, &listener);
+    }
 }

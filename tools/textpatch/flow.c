@@ -3,25 +3,36 @@
  * Assembler functions: followed from their starts and from hints, instruction by instruction.
  *
  * How it works
- *   Where it begins, in this order: hints; functions that have a size; what is called from anywhere; other labels that
- *   nothing has led to by then, those that are jumped to last. Where a site is, every form that it may hold is followed. A state reaches the next instruction and the targets of branches, and ends at returns
- *   and indirect jumps, and where .eh_frame speaks. If two ways bring two states to one place, that is an error: a hint
- *   must say which holds there.
+ *   Where it begins: hints, symbols of the type function, what is called from anywhere, by sites too. Where a site is,
+ *   every form that it may hold is followed. A state reaches the next instruction and the targets of branches, and ends
+ *   at returns and indirect jumps, and where .eh_frame speaks. What nothing leads to stays TP_ORC_UNDEFINED: a mere label
+ *   may be anything. If two ways bring two states to one place, that is an error: a hint must say which holds there; one
+ *   that no way agrees with is an error, too.
  *
  * Edge cases
- *   - Code behind a call is taken to be reached, though the call may not return: what begins there as a function has its
- *     own state.
- *   - Macro-local labels of NASM (..@1.name) are no functions.
+ *   - A call may not return. So it doesn't lead to what begins behind it as a function or by a hint, or is called; whether
+ *     a label there is called, is known when all else has been followed.
+ *   - A call of the next instruction pushes a word that stays.
  */
-#include <string.h>
-
-#include "flow_state.h"
+#include "flow_form.h"
 #include "report.h"
+
+struct edge {
+    uint64_t from, to;
+    struct orc_state state;
+};
+
+struct edges {
+    struct edge *all;
+    size_t count, room;
+};
 
 struct assembler_flow {
     struct orc_text *text;
     uint64_t *work;
     size_t count, room;
+    struct edges behind_calls; /* to labels that may be functions */
+    struct edges doubts;       /* to hints that say otherwise */
 };
 
 static bool is_followed(const struct orc_text *text, uint64_t address) {
@@ -36,22 +47,25 @@ static void add_work(struct assembler_flow *flow, uint64_t address) {
     flow->work[flow->count++] = address;
 }
 
-/* The parts that a table knows; a walk that isn't sure of rbp is not what a merge should fail for. */
-static bool agree(struct orc_state *left, const struct orc_state *right) {
-    struct orc_state a = plain_state(left), b = plain_state(right);
-    return same_state(&a, &b);
+static void forget_bp(struct orc_state *state) {
+    state->registers = (uint8_t)((state->registers & TP_ORC_BASE) | TP_ORC_BP_UNKNOWN);
+    state->bp_offset = 0;
 }
 
-/* Two ways agree but for rbp: it is lost. True if that is all. */
-static bool weaken(struct orc_state *known, const struct orc_state *other) {
-    struct orc_state a = *known, b = *other;
-    a.registers = (uint8_t)((a.registers & TP_ORC_BASE) | TP_ORC_BP_UNKNOWN);
-    b.registers = (uint8_t)((b.registers & TP_ORC_BASE) | TP_ORC_BP_UNKNOWN);
-    a.bp_is_below = b.bp_is_below = 0;
-    if (!agree(&a, &b))
-        return false;
-    *known = a;
-    known->bp_offset = 0;
+/* What both know; false if they don't agree. A walk that isn't sure of rbp is not what a join should fail for. */
+static bool join(struct orc_state *known, const struct orc_state *other) {
+    struct orc_state left = plain_state(known), right = plain_state(other);
+    bool is_below = known->bp_is_below == other->bp_is_below, is_kept = known->bp_is_kept && other->bp_is_kept;
+    if (!same_state(&left, &right)) {
+        forget_bp(&left);
+        forget_bp(&right);
+        if (!same_state(&left, &right))
+            return false;
+        *known = left;
+        is_kept = false;
+    }
+    known->bp_is_below = is_below ? other->bp_is_below : 0;
+    known->bp_is_kept = is_kept;
     return true;
 }
 
@@ -62,91 +76,146 @@ static void complain_of(const struct orc_text *text, uint64_t from, uint64_t to,
              place, describe_address(text->kernel, to), describe_state(state), describe_state(known));
 }
 
+static void note_edge(struct edges *edges, uint64_t from, uint64_t to, const struct orc_state *state) {
+    if (edges->count == edges->room) {
+        size_t room = edges->room ? 2 * edges->room : 64;
+        edges->all = grow(edges->all, edges->count, room, sizeof *edges->all);
+        edges->room = room;
+    }
+    edges->all[edges->count++] = (struct edge){from, to, *state};
+}
+
+/* Whether a hint is right can be said of what is counted from rsp to a return address. */
+static void compare_hint(struct assembler_flow *flow, uint64_t from, uint64_t to, const struct orc_state *state) {
+    struct orc_state told = state_at(flow->text, to);
+    if (!is_call_at_rsp(&told) || !is_call_at_rsp(state))
+        return;
+    if (told.sp_offset == state->sp_offset)
+        set_mark(flow->text, to, MARK_AGREED);
+    else
+        note_edge(&flow->doubts, from, to, state);
+}
+
+static void complain_of_hints(const struct assembler_flow *flow) {
+    const struct orc_text *text = flow->text;
+    for (size_t i = 0; i < flow->doubts.count; i++) {
+        const struct edge *edge = &flow->doubts.all[i];
+        struct orc_state told = state_at(text, edge->to);
+        if (has_mark(text, edge->to, MARK_AGREED))
+            continue;
+        set_mark(text, edge->to, MARK_AGREED); /* once is enough */
+        const char *place = describe_address(text->kernel, edge->to);
+        complain("%s: the hint here says %s, but from %s on it is %s, and nothing that leads here agrees with the hint", place,
+                 describe_state(&told), describe_address(text->kernel, edge->from), describe_state(&edge->state));
+    }
+}
+
 static void reach(struct assembler_flow *flow, uint64_t from, uint64_t to, const struct orc_state *state) {
     struct orc_text *text = flow->text;
-    if (!is_followed(text, to) || has_mark(text, to, MARK_HINT))
+    if (!is_followed(text, to))
         return;
+    if (has_mark(text, to, MARK_HINT)) {
+        compare_hint(flow, from, to, state);
+        return;
+    }
     if (!has_mark(text, to, MARK_BEGIN)) {
         set_states(text, to, 1, state);
         set_mark(text, to, MARK_BEGIN);
         add_work(flow, to);
         return;
     }
-    struct orc_state known = state_at(text, to);
-    if (agree(&known, state))
+    struct orc_state known = state_at(text, to), both = known;
+    if (known.type == TP_ORC_UNDEFINED || state->type == TP_ORC_UNDEFINED)
         return;
-    if (known.type == TP_ORC_UNDEFINED || state->type == TP_ORC_UNDEFINED || !weaken(&known, state)) {
-        if (known.type != TP_ORC_UNDEFINED && state->type != TP_ORC_UNDEFINED)
-            complain_of(text, from, to, &known, state);
-        return;
+    if (!join(&both, state))
+        complain_of(text, from, to, &known, state);
+    else if (!same_state(&both, &known)) {
+        set_states(text, to, 1, &both);
+        add_work(flow, to);
     }
-    struct orc_state before = state_at(text, to);
-    if (same_state(&before, &known))
-        return;
-    set_states(text, to, 1, &known);
-    add_work(flow, to);
 }
 
-/* Behind a call that may not return, another function may begin. */
+static const struct kernel_symbol *label_at(const struct kernel *kernel, uint64_t address) {
+    uint32_t low = 0, high = kernel->symbol_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (kernel->symbols[middle].address < address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < kernel->symbol_count && kernel->symbols[low].address == address ? &kernel->symbols[low] : NULL;
+}
+
 static bool begins_another(const struct orc_text *text, uint64_t address) {
-    const struct kernel_symbol *function = function_at(text->kernel, address);
-    return function && function->address == address && strncmp(function->name, "..@", 3) != 0;
+    const struct kernel_symbol *label = label_at(text->kernel, address); /* functions come first */
+    return has_mark(text, address, MARK_HINT) || has_mark(text, address, MARK_CALLED) ||
+           (label && label->type == STT_FUNC);
 }
 
-static bool is_inside(const struct site_forms *site, uint64_t address) {
-    return address >= site->address && address < site->address + site->length;
+static void reach_behind_call(struct assembler_flow *flow, uint64_t from, uint64_t to, const struct orc_state *state) {
+    if (!is_followed(flow->text, to) || begins_another(flow->text, to))
+        return;
+    if (label_at(flow->text->kernel, to))
+        note_edge(&flow->behind_calls, from, to, state);
+    else
+        reach(flow, from, to, state);
 }
 
-/* Where a form leads: its branches, and the site's end. The original is followed as what stands in the text, too. */
-static void follow_form(struct assembler_flow *flow, const struct site_forms *site, const struct form *form) {
-    struct orc_state state = state_at(flow->text, site->address);
-    struct tp_insn insn;
-    for (unsigned offset = 0; offset < site->length; offset += insn.length) {
-        const uint8_t *bytes = form->bytes + offset;
-        if (!decode_at(bytes, site->length - offset, &insn))
-            return;
-        uint64_t target = tp_insn_target(&insn, bytes, site->address + offset);
-        bool branches = insn.kind == TP_INSN_JMP_RELATIVE || insn.kind == TP_INSN_JCC_RELATIVE;
-        /* A direct jump of an op or a static call goes to any function: not to be followed. */
-        if (branches && form->kind != TP_FORM_DIRECT && !is_inside(site, target))
-            reach(flow, site->address, target, &state);
-        step_state(&state, &insn, bytes);
-        if (insn.flags & TP_INSN_ENDS_FLOW || insn.kind == TP_INSN_UD)
-            return;
-    }
-    reach(flow, site->address, site->address + site->length, &state);
+struct followed_site {
+    struct assembler_flow *flow;
+    const struct site_forms *site;
+};
+
+/* The original is followed as what stands in the text, too. */
+static void leave_behind(void *argument, const struct form *form, unsigned offset, const struct orc_state *state) {
+    const struct followed_site *at = argument;
+    (void)form;
+    if (offset == at->site->length)
+        reach(at->flow, at->site->address, at->site->address + offset, state);
+}
+
+/* A direct jump of an op or a static call goes to any function: not to be followed. */
+static void leave_by_branch(void *argument, const struct form *form, uint64_t target, const struct orc_state *state) {
+    const struct followed_site *at = argument;
+    if (form->kind != TP_FORM_DIRECT)
+        reach(at->flow, at->site->address, target, state);
 }
 
 static void follow_site(struct assembler_flow *flow, const struct site_forms *site) {
+    struct followed_site at = {flow, site};
+    const struct form_listener listener = {.argument = &at, .stand = leave_behind, .leave = leave_by_branch};
+    const struct orc_state state = state_at(flow->text, site->address);
     for (uint32_t i = 0; i < site->count; i++)
-        follow_form(flow, site, &site->forms[i]);
+        follow_form(site, &site->forms[i], &state, &listener);
 }
 
 static void follow_one(struct assembler_flow *flow, uint64_t address) {
     struct orc_text *text = flow->text;
-    const struct kernel_section *section = section_at(text->kernel, address);
+    uint64_t size;
+    const uint8_t *bytes = code_at(text, address, &size);
     struct tp_insn insn;
-    if (!section || !section->bytes || !is_executable(section))
-        return;
-    const uint8_t *bytes = section->bytes + (address - section->address);
-    if (!decode_at(bytes, section->size - (address - section->address), &insn))
+    if (!bytes || !decode_at(bytes, size, &insn))
         return;
     struct orc_state state = state_at(text, address);
     for (uint64_t byte = address; byte < address + insn.length; byte++)
         if (is_followed(text, byte) && !(byte > address && has_mark(text, byte, MARK_BEGIN)))
             set_states(text, byte, 1, &state);
     uint64_t target = tp_insn_target(&insn, bytes, address), next = address + insn.length;
-    if (insn.kind == TP_INSN_CALL_RELATIVE && lies_in_text(text, target))
+    bool pushes = insn.kind == TP_INSN_CALL_RELATIVE && target == next;
+    if (insn.kind == TP_INSN_CALL_RELATIVE && !pushes && lies_in_text(text, target))
         set_mark(text, target, MARK_CALLED);
-    if (insn.kind == TP_INSN_JMP_RELATIVE || insn.kind == TP_INSN_JCC_RELATIVE || insn.kind == TP_INSN_LOOP)
+    if (is_branch(&insn))
         reach(flow, address, target, &state);
     const struct site_forms *site = site_at(text, address);
     if (site)
         follow_site(flow, site);
-    bool is_call = insn.kind == TP_INSN_CALL_RELATIVE || insn.kind == TP_INSN_CALL_INDIRECT;
     step_state(&state, &insn, bytes);
-    bool stops = insn.flags & TP_INSN_ENDS_FLOW || insn.kind == TP_INSN_UD;
-    if (!stops && !(is_call && begins_another(text, next)))
+    if (pushes)
+        push_word(&state);
+    if (is_call(&insn) && !pushes)
+        reach_behind_call(flow, address, next, &state);
+    else if (!(insn.flags & TP_INSN_ENDS_FLOW) && insn.kind != TP_INSN_UD)
         reach(flow, address, next, &state);
 }
 
@@ -172,51 +241,27 @@ static void begin_at_hints(struct assembler_flow *flow) {
         }
 }
 
-enum { WITH_SIZE, NOT_JUMPED_TO, THE_REST };
-
-static bool is_of(const struct orc_text *text, const struct kernel_symbol *function, int kind) {
-    if (!lies_in_text(text, function->address) || strncmp(function->name, "..@", 3) == 0)
-        return false;
-    if (kind == WITH_SIZE)
-        return function->size != 0;
-    return kind == THE_REST || !has_mark(text, function->address, MARK_JUMPED);
-}
-
-static void begin_at_functions(struct assembler_flow *flow, int kind) {
+static void begin_at_functions(struct assembler_flow *flow) {
     const struct kernel *kernel = flow->text->kernel;
     for (uint32_t i = 0; i < kernel->function_count; i++)
-        if (is_of(flow->text, &kernel->functions[i], kind)) {
+        if (lies_in_text(flow->text, kernel->functions[i].address) && kernel->functions[i].type == STT_FUNC)
             begin_at(flow, kernel->functions[i].address);
-            drain(flow);
-        }
 }
 
-/* Of what hasn't been followed yet, in a row. */
-static void mark_jumps_of(struct orc_text *text, const struct kernel_section *section) {
-    struct tp_insn insn;
-    for (uint64_t at = 0; at < section->size; at += insn.length) {
-        uint64_t address = section->address + at;
-        if (!decode_at(section->bytes + at, section->size - at, &insn))
-            insn.length = 1;
-        else if (is_followed(text, address) && !has_state(text, address) && insn.kind == TP_INSN_JMP_RELATIVE) {
-            uint64_t target = tp_insn_target(&insn, section->bytes + at, address);
-            if (lies_in_text(text, target))
-                set_mark(text, target, MARK_JUMPED);
+/* What is called through sites alone. */
+static void mark_targets(const struct orc_text *text) {
+    for (uint32_t i = 0; i < text->site_count; i++)
+        for (uint32_t j = 0; j < text->sites[i].count; j++) {
+            const struct form *form = &text->sites[i].forms[j];
+            if (form->target && !form->has_stand_in && lies_in_text(text, form->target))
+                set_mark(text, form->target, MARK_CALLED);
         }
-    }
-}
-
-static void mark_jumps(struct orc_text *text) {
-    const struct kernel *kernel = text->kernel;
-    for (uint32_t i = 0; i < kernel->section_count; i++)
-        if (is_executable(&kernel->sections[i]) && kernel->sections[i].bytes &&
-            lies_in_text(text, kernel->sections[i].address))
-            mark_jumps_of(text, &kernel->sections[i]);
 }
 
 /* What is followed may call more. */
-static void begin_at_called(struct assembler_flow *flow) {
+static void follow_called(struct assembler_flow *flow) {
     bool again = true;
+    drain(flow);
     while (again) {
         again = false;
         for (uint64_t at = flow->text->start; at < flow->text->end; at++) {
@@ -229,18 +274,32 @@ static void begin_at_called(struct assembler_flow *flow) {
     }
 }
 
+/* One by one: what one leads to may call the next one's label. */
+static void follow_behind_calls(struct assembler_flow *flow, bool has_frames) {
+    for (size_t i = 0; i < flow->behind_calls.count; i++) {
+        const struct edge edge = flow->behind_calls.all[i];
+        if (begins_another(flow->text, edge.to))
+            continue;
+        reach(flow, edge.from, edge.to, &edge.state);
+        if (has_frames)
+            follow_called(flow);
+        else
+            drain(flow);
+    }
+}
+
 void follow_assembler(struct orc_text *text, bool has_frames) {
     struct assembler_flow flow = {.text = text, .room = 1024};
     flow.work = allocate(flow.room, sizeof *flow.work);
     begin_at_hints(&flow);
+    if (has_frames) {
+        mark_targets(text);
+        begin_at_functions(&flow);
+        follow_called(&flow);
+    }
     drain(&flow);
-    if (!has_frames)
-        return;
-    begin_at_functions(&flow, WITH_SIZE);
-    begin_at_called(&flow);
-    mark_jumps(text);
-    begin_at_functions(&flow, NOT_JUMPED_TO);
-    begin_at_called(&flow);
-    begin_at_functions(&flow, THE_REST);
-    begin_at_called(&flow);
+    follow_behind_calls(&flow, has_frames);
+    complain_of_hints(&flow);
+    if (has_frames)
+        check_flow(text);
 }

@@ -1,63 +1,58 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inline assembler in code that .eh_frame speaks of: the compiler knows nothing of what it pushes and pops.
+ * Inline assembler in code that .eh_frame speaks of: the compiler knows nothing of what it does to rsp and rbp.
  *
  * How it works
- *   A function is followed instruction by instruction, with the number of bytes that lie on the stack beside what
- *   .eh_frame says. A push that .eh_frame doesn't follow adds to it, a pop takes away. Where .eh_frame changes otherwise
- *   than the instruction does, it is believed, and the line isn't followed on: what lies behind isn't reached from there
- *   (a call that doesn't return). Frames that are counted from rbp need none of this.
- *   Branches carry the number along. Code that nothing was seen to lead to begins at 0.
+ *   A function is followed instruction by instruction, with what has been done beside what .eh_frame says (flow_inline.h).
+ *   Where .eh_frame changes otherwise than the instruction does, it is believed, and the line isn't followed on: what lies
+ *   behind isn't reached from there (a call that doesn't return).
+ *   Branches carry it along; two ways that leave different numbers of bytes on the stack are an error. Code that nothing was
+ *   seen to lead to is as .eh_frame says.
  */
-#include "flow_state.h"
-#include "report.h"
+#include <string.h>
 
-enum { BEGUN = 0x4000 }; /* beside a number of bytes, which is smaller */
+#include "flow_inline.h"
+#include "report.h"
 
 struct frame_flow {
     struct orc_text *text;
     const struct frame_range *range;
     const uint8_t *bytes;
-    int32_t *extra; /* for each byte of the range: BEGUN + bytes, where an instruction begins that has been followed */
+    struct inline_state *states; /* for each byte of the range: where an instruction begins that has been followed */
     uint64_t *work;
     uint64_t work_count, work_room;
 };
 
-static bool is_counted_from_sp(const struct orc_state *state) {
-    return (state->registers & TP_ORC_BASE) == TP_ORC_BASE_SP && (state->type & TP_ORC_TYPE) == TP_ORC_CALL;
-}
-
-/* Bytes that are pushed at `to` beside what .eh_frame says, if `extra` were at `from` and an instruction has pushed
- * `pushed` in between; false: not to be followed. */
-static bool carry(const struct frame_flow *flow, uint64_t from, uint64_t to, int64_t pushed, int32_t *extra) {
-    struct orc_state before = state_at(flow->text, from), after = state_at(flow->text, to);
-    if (!is_counted_from_sp(&before) || !is_counted_from_sp(&after)) {
-        *extra = 0;
-        return true;
-    }
-    int32_t told = after.sp_offset - before.sp_offset;
-    int64_t sum = *extra + (told == 0 ? pushed : 0);
-    if (sum <= -BEGUN || sum >= BEGUN)
-        return false;
-    *extra = (int32_t)sum;
-    return told == 0 || told == pushed;
-}
-
-static void push_work(struct frame_flow *flow, uint64_t address, int32_t extra) {
+static void push_work(struct frame_flow *flow, uint64_t address, const struct inline_state *state) {
     if (address < flow->range->start || address >= flow->range->end)
         return;
-    int32_t *place = &flow->extra[address - flow->range->start];
-    if (*place && *place != BEGUN + extra)
-        warn("%s: %s: inline assembler leaves %d bytes on the stack on one way, and %d on another", flow->text->kernel->name,
-             describe_address(flow->text->kernel, address), *place - BEGUN, extra);
-    if (*place)
-        return;
-    *place = BEGUN + extra;
+    struct inline_state *known = &flow->states[address - flow->range->start];
+    if (!known->is_followed) {
+        *known = *state;
+        known->is_followed = true;
+        known->is_told = false;
+    } else {
+        enum join_result result = join_inline(known, state);
+        if (result == JOIN_CONFLICT && !known->is_told)
+            complain("%s: inline assembler leaves %d bytes on the stack on one way, and %d on another",
+                     describe_address(flow->text->kernel, address), known->extra, state->extra);
+        known->is_told |= result == JOIN_CONFLICT;
+        if (result != JOIN_CHANGED)
+            return;
+    }
     if (flow->work_count == flow->work_room) {
         flow->work = grow(flow->work, flow->work_count, 2 * flow->work_room, sizeof *flow->work);
         flow->work_room *= 2;
     }
     flow->work[flow->work_count++] = address;
+}
+
+static void carry(struct frame_flow *flow, uint64_t from, uint64_t to, const struct tp_insn *insn) {
+    const uint64_t start = flow->range->start;
+    struct inline_state state = flow->states[from - start];
+    struct orc_state before = state_at(flow->text, from), after = state_at(flow->text, to);
+    if (carry_inline(&state, &before, &after, insn, flow->bytes + (from - start), from))
+        push_work(flow, to, &state);
 }
 
 static void note_call(const struct orc_text *text, uint64_t target) {
@@ -71,18 +66,15 @@ static void follow_one(struct frame_flow *flow, uint64_t address) {
     struct tp_insn insn;
     if (!decode_at(bytes, range->end - address, &insn))
         return;
-    int32_t extra = flow->extra[address - range->start] - BEGUN, kept = extra;
-    int64_t pushed = insn.flags & TP_INSN_STACK_KNOWN ? -(int64_t)insn.stack : 0;
     uint64_t next = address + insn.length, target = tp_insn_target(&insn, bytes, address);
-    if (insn.kind == TP_INSN_CALL_RELATIVE)
+    if (insn.kind == TP_INSN_CALL_RELATIVE && target != next)
         note_call(flow->text, target);
     if (insn.kind == TP_INSN_JMP_RELATIVE && (target < range->start || target >= range->end))
         note_call(flow->text, target); /* a tail call, with the caller's frame */
-    bool branches = insn.kind == TP_INSN_JMP_RELATIVE || insn.kind == TP_INSN_JCC_RELATIVE || insn.kind == TP_INSN_LOOP;
-    if (branches && target >= range->start && target < range->end && carry(flow, address, target, 0, &kept))
-        push_work(flow, target, kept);
-    if (!(insn.flags & TP_INSN_ENDS_FLOW) && next < range->end && carry(flow, address, next, pushed, &extra))
-        push_work(flow, next, extra);
+    if (is_branch(&insn) && target >= range->start && target < range->end)
+        carry(flow, address, target, NULL);
+    if (!(insn.flags & TP_INSN_ENDS_FLOW) && next < range->end)
+        carry(flow, address, next, &insn);
 }
 
 static void drain(struct frame_flow *flow) {
@@ -90,27 +82,27 @@ static void drain(struct frame_flow *flow) {
         follow_one(flow, flow->work[--flow->work_count]);
 }
 
-static void add_extra(struct frame_flow *flow, uint64_t address, unsigned length, int32_t extra) {
-    struct orc_state state = state_at(flow->text, address);
-    if (!extra || !is_counted_from_sp(&state))
-        return;
-    state.sp_offset += extra;
-    set_states(flow->text, address, length, &state);
+static void apply(struct frame_flow *flow, uint64_t address, unsigned length) {
+    struct orc_state state = state_at(flow->text, address), before = state;
+    apply_inline(&flow->states[address - flow->range->start], &state);
+    if (!same_state(&state, &before))
+        set_states(flow->text, address, length, &state);
 }
 
-/* All instructions in a row; those that nothing led to are followed from here. Then the numbers go into the states. */
+/* All instructions in a row; those that nothing led to are followed from here. Then the table's states are made. */
 static void follow_range(struct frame_flow *flow) {
     const struct frame_range *range = flow->range;
     const uint64_t size = range->end - range->start;
+    const struct inline_state as_told = {.extra = 0};
     struct tp_insn insn;
     for (uint64_t at = 0; at < size && decode_at(flow->bytes + at, size - at, &insn); at += insn.length) {
-        if (!flow->extra[at])
-            push_work(flow, range->start + at, 0);
+        if (!flow->states[at].is_followed)
+            push_work(flow, range->start + at, &as_told);
         drain(flow);
     }
     for (uint64_t at = 0; at < size; at++)
-        if (flow->extra[at] && decode_at(flow->bytes + at, size - at, &insn))
-            add_extra(flow, range->start + at, insn.length, flow->extra[at] - BEGUN);
+        if (flow->states[at].is_followed && decode_at(flow->bytes + at, size - at, &insn))
+            apply(flow, range->start + at, insn.length);
 }
 
 void follow_frames(struct orc_text *text, const struct frame_range *ranges, uint32_t count) {
@@ -120,7 +112,7 @@ void follow_frames(struct orc_text *text, const struct frame_range *ranges, uint
             longest = ranges[i].end - ranges[i].start;
     struct frame_flow flow = {.text = text, .work_room = 256};
     flow.work = allocate(flow.work_room, sizeof *flow.work);
-    flow.extra = allocate(longest, sizeof *flow.extra);
+    flow.states = allocate(longest, sizeof *flow.states);
     for (uint32_t i = 0; i < count; i++) {
         flow.range = &ranges[i];
         flow.bytes = bytes_at(text->kernel, ranges[i].start, ranges[i].end - ranges[i].start);
@@ -129,8 +121,7 @@ void follow_frames(struct orc_text *text, const struct frame_range *ranges, uint
                      (unsigned long)ranges[i].start);
             continue;
         }
-        for (uint64_t at = 0; at < ranges[i].end - ranges[i].start; at++)
-            flow.extra[at] = 0;
+        memset(flow.states, 0, (ranges[i].end - ranges[i].start) * sizeof *flow.states);
         follow_range(&flow);
     }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "flow_state.h"
 
-#include <Zydis/Zydis.h>
+#include "flow_operands.h"
 
 enum { WORD = 8 };
 
@@ -15,12 +15,7 @@ static int32_t limit(int64_t offset) {
     return offset < -FARTHEST ? -FARTHEST : offset > FARTHEST ? FARTHEST : (int32_t)offset;
 }
 
-struct operands {
-    ZydisDecodedInstruction instruction;
-    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-};
-
-static bool decode_operands(const uint8_t *bytes, unsigned length, struct operands *out) {
+bool decode_operands(const uint8_t *bytes, unsigned length, struct operands *out) {
     static ZydisDecoder decoder;
     static bool ready;
     if (!ready)
@@ -30,6 +25,14 @@ static bool decode_operands(const uint8_t *bytes, unsigned length, struct operan
 
 bool decode_at(const uint8_t *bytes, uint64_t size, struct tp_insn *insn) {
     return size && tp_insn_decode(bytes, bytes + (size < TP_INSN_LONGEST ? size : TP_INSN_LONGEST), insn) == TP_OK;
+}
+
+const uint8_t *code_at(const struct orc_text *text, uint64_t address, uint64_t *size) {
+    const struct kernel_section *section = section_at(text->kernel, address);
+    if (!section || !section->bytes || !is_executable(section))
+        return NULL;
+    *size = section->size - (address - section->address);
+    return section->bytes + (address - section->address);
 }
 
 static bool is_counted_from_sp(const struct orc_state *state) {
@@ -55,34 +58,14 @@ static void lose(struct orc_state *state) {
     *state = (struct orc_state){.type = TP_ORC_UNDEFINED};
 }
 
-static bool writes(const struct operands *of, ZydisRegister wanted) {
-    for (unsigned i = 0; i < of->instruction.operand_count; i++) {
-        const ZydisDecodedOperand *operand = &of->operands[i];
-        if (operand->type == ZYDIS_OPERAND_TYPE_REGISTER && operand->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE &&
-            ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, operand->reg.value) == wanted)
-            return true;
-    }
-    return false;
-}
-
-static bool is_register(const ZydisDecodedOperand *operand, ZydisRegister wanted) {
-    return operand->type == ZYDIS_OPERAND_TYPE_REGISTER && operand->reg.value == wanted;
-}
-
-/* [base + displacement] */
-static bool is_word_at(const ZydisDecodedOperand *operand, ZydisRegister base, int32_t *displacement) {
-    *displacement = (int32_t)operand->mem.disp.value;
-    return operand->type == ZYDIS_OPERAND_TYPE_MEMORY && operand->mem.base == base &&
-           operand->mem.index == ZYDIS_REGISTER_NONE && operand->mem.segment != ZYDIS_REGISTER_GS &&
-           operand->mem.segment != ZYDIS_REGISTER_FS;
-}
-
 /* ---- rbp ---- */
 
 /* It is stored at the frame + offset. In a struct tp_regs it has its place, which isn't noted. */
 static void note_saved_bp(struct orc_state *state, int32_t offset) {
-    if (state->type != TP_ORC_REGS && bp_rule(state) == TP_ORC_BP_SAME)
-        set_bp(state, TP_ORC_BP_SAVED, offset);
+    if (state->type == TP_ORC_REGS || bp_rule(state) != TP_ORC_BP_SAME)
+        return;
+    set_bp(state, TP_ORC_BP_SAVED, offset);
+    state->bp_is_kept = true;
 }
 
 /* It is loaded from the frame + offset. */
@@ -95,6 +78,7 @@ static void note_loaded_bp(struct orc_state *state, int32_t offset) {
     else if (!regs && bp_rule(state) == TP_ORC_BP_SAME)
         set_bp(state, TP_ORC_BP_UNKNOWN, 0);
     state->bp_is_below = 0;
+    state->bp_is_kept = false;
 }
 
 static void note_other_bp(struct orc_state *state) {
@@ -103,6 +87,7 @@ static void note_other_bp(struct orc_state *state) {
     else if (bp_rule(state) == TP_ORC_BP_SAME)
         set_bp(state, TP_ORC_BP_UNKNOWN, 0);
     state->bp_is_below = 0;
+    state->bp_is_kept = false;
     if ((state->registers & TP_ORC_BASE) == TP_ORC_BASE_BP)
         lose(state);
 }
@@ -125,10 +110,19 @@ static void move_sp(struct orc_state *state, int32_t change) {
         return;
     if (state->type == TP_ORC_REGS && state->sp_offset < 0)
         leave_regs(state);
+    /* Below rsp nothing lasts; and rbp is still what was saved. */
+    if (state->bp_is_kept && state->bp_offset < -state->sp_offset) {
+        set_bp(state, TP_ORC_BP_SAME, 0);
+        state->bp_is_kept = false;
+    }
     if (state->sp_offset < 2 * WORD)
         state->type &= (uint8_t)~TP_ORC_VECTOR;
     if (state->sp_offset < ((state->type & TP_ORC_TYPE) == TP_ORC_CALL ? WORD : 0))
         lose(state);
+}
+
+void push_word(struct orc_state *state) {
+    move_sp(state, -WORD);
 }
 
 static void lose_sp(struct orc_state *state) {
@@ -161,6 +155,7 @@ static bool step_move(struct orc_state *state, const struct operands *of) {
         if (bp_rule(state) == TP_ORC_BP_SAME)
             set_bp(state, TP_ORC_BP_UNKNOWN, 0);
         state->bp_is_below = below;
+        state->bp_is_kept = false;
         return true;
     }
     if (is_move && is_register(to, ZYDIS_REGISTER_RSP) && is_register(from, ZYDIS_REGISTER_RBP)) {

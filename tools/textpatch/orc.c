@@ -39,28 +39,12 @@ static struct options read_options(const struct arguments *arguments) {
     return options;
 }
 
-/* Most functions that say how long they are are the compiler's. */
-static bool has_most_frames(const struct orc_text *text) {
-    const struct kernel *kernel = text->kernel;
-    uint32_t with = 0, without = 0;
-    for (uint32_t i = 0; i < kernel->function_count; i++) {
-        const struct kernel_symbol *function = &kernel->functions[i];
-        if (function->type != STT_FUNC || !function->size || !lies_in_text(text, function->address))
-            continue;
-        if (has_mark(text, function->address, MARK_FRAME))
-            with++;
-        else
-            without++;
-    }
-    return with >= without;
-}
-
 static void warn_of_frames(const struct kernel *kernel) {
     const struct kernel_section *section = find_section(kernel, ".eh_frame");
     warn("%s: %s, so nothing is known of its C code: walks follow frame pointers there, and what they find is not "
          "reliable. Compile with -fasynchronous-unwind-tables, which is clang's default but for -ffreestanding, and "
          "have the linker script make a section .eh_frame of *(.eh_frame); else with -fno-omit-frame-pointer.",
-         kernel->name, section && section->size ? "its .eh_frame speaks of the lesser part of its functions"
+         kernel->name, section && section->size ? "its .eh_frame speaks of the lesser part of its functions in C"
                                                 : "no .eh_frame");
 }
 
@@ -77,7 +61,7 @@ struct orc_text *describe_image(struct image *image, const struct orc_options *o
     bool has_frames = read_frames(text, &ranges, &count);
     if (has_frames)
         follow_frames(text, ranges, count);
-    has_frames = has_frames && has_most_frames(text);
+    has_frames = has_frames && !lacks_frames(text);
     if (!has_frames && !options->quiet)
         warn_of_frames(kernel);
     read_hints(text);

@@ -4,13 +4,15 @@
  *
  * The parts, in the order in which they run
  *   cfi.c            .eh_frame, for what a compiler has made
- *   flow_frames.c    pushes and pops in there that the compiler doesn't know of: inline assembler
+ *   cfi_cover.c      whether it speaks of all of that
+ *   flow_frames.c    what inline assembler does to rsp and rbp in there, of which the compiler doesn't know
  *   orc_hints.c      what assembler macros say (section .debug_textpatch_hints)
  *   orc_sites.c      the sites, with all forms of each
  *   flow.c           assembler functions, from hints and function starts on, instruction by instruction
+ *   flow_check.c     whether they return where they were called from
  *   orc_union.c      every form that a site may hold
  *   orc_write.c      sorted, merged, as assembler source
- * and flow_state.c, what one instruction does to a state.
+ * and flow_state.c, what one instruction does to a state; flow_form.c, all ways through one form of a site.
  *
  * How it works
  *   Each byte of the text has the number of a state; 0 is TP_ORC_UNDEFINED. All bytes of an instruction have the state
@@ -41,6 +43,7 @@ struct orc_state {
     uint8_t type;
     /* While code is followed: rbp was made from rsp, and holds the frame less this; 0: it wasn't. */
     int32_t bp_is_below;
+    bool bp_is_kept; /* likewise: rbp has been saved, and nothing has changed it since */
 };
 
 struct orc_text {
@@ -64,7 +67,7 @@ enum orc_mark {
     MARK_BEGIN = 4,   /* an instruction begins here that has been followed */
     MARK_HINT = 8,    /* a hint says the state here */
     MARK_CALLED = 16, /* something calls this */
-    MARK_JUMPED = 32, /* something jumps here that hasn't been followed */
+    MARK_AGREED = 32, /* what the hint here says is so by another way, too */
 };
 
 struct orc_text *make_text(const struct kernel *kernel, uint64_t start, uint64_t end);
@@ -109,6 +112,8 @@ struct frame_range {
 
 /* False: the kernel has no .eh_frame. The ranges are sorted and don't overlap. */
 bool read_frames(struct orc_text *text, struct frame_range **ranges, uint32_t *count);
+/* Most of what was compiled, as far as that can be seen, has no description in there: what hasn't may be C. */
+bool lacks_frames(const struct orc_text *text);
 void follow_frames(struct orc_text *text, const struct frame_range *ranges, uint32_t count);
 void read_hints(struct orc_text *text);
 void find_sites(struct orc_text *text, const struct image *image);
@@ -116,6 +121,8 @@ void find_sites(struct orc_text *text, const struct image *image);
 const struct site_forms *site_at(const struct orc_text *text, uint64_t address);
 /* has_frames: what .eh_frame doesn't speak of is assembler. Without it nobody knows which is, and only hints are followed. */
 void follow_assembler(struct orc_text *text, bool has_frames);
+/* Complains of what that has found to be at odds with itself. */
+void check_flow(const struct orc_text *text);
 void unite_forms(struct orc_text *text, uint8_t call_scheme);
 
 /* All of these, but for the last; NULL if the records are no good. */

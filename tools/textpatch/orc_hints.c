@@ -68,7 +68,8 @@ static bool is_sound(const struct hint *hint) {
 }
 
 static void take_hint(struct orc_text *text, const struct hint *hint, uint64_t offset) {
-    struct orc_state state = {hint->sp_offset, hint->bp_offset, hint->registers, hint->type, 0};
+    struct orc_state state = {.sp_offset = hint->sp_offset, .bp_offset = hint->bp_offset, .registers = hint->registers,
+                              .type = hint->type};
     if (hint->type == TP_ORC_REGS) /* rbp is there, until it is loaded (flow_state.c) */
         state.registers |= TP_ORC_BP_SAVED;
     if (hint->address == 0 || hint->address == UINT64_MAX)
@@ -96,10 +97,32 @@ static void take_hint(struct orc_text *text, const struct hint *hint, uint64_t o
     }
 }
 
+/* Code of the library's that can't be followed without its hints; those of a kernel's own go the same way. */
+static const struct kernel_symbol *find_hinted(const struct orc_text *text) {
+    static const char *const names[] = {"tp_breakpoint_entry", "tp_breakpoint_entry_copied", "tp_return",
+                                        "tp_breakpoint_entry_xen_pv"};
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
+        const struct kernel_symbol *symbol = find_symbol(text->kernel, names[i]);
+        if (symbol && lies_in_text(text, symbol->address))
+            return symbol;
+    }
+    return NULL;
+}
+
+static void miss_hints(const struct orc_text *text) {
+    const struct kernel_symbol *hinted = find_hinted(text);
+    if (hinted)
+        complain("section " SECTION " is missing, and %s needs it: its hints were stripped. Link without -S and -s, and strip "
+                 "when textpatch is done",
+                 hinted->name);
+}
+
 void read_hints(struct orc_text *text) {
     const struct kernel_section *section = find_section(text->kernel, SECTION);
-    if (!section || !section->bytes)
+    if (!section || !section->bytes) {
+        miss_hints(text);
         return;
+    }
     if (section->size % sizeof(struct hint) != 0)
         complain(SECTION ": 0x%lx bytes are no array of hints", (unsigned long)section->size);
     for (uint64_t at = 0; at + sizeof(struct hint) <= section->size; at += sizeof(struct hint)) {

@@ -23,7 +23,8 @@ struct orc_text *make_text(const struct kernel *kernel, uint64_t start, uint64_t
 /* Field by field: there is padding. */
 bool same_state(const struct orc_state *left, const struct orc_state *right) {
     return left->sp_offset == right->sp_offset && left->bp_offset == right->bp_offset &&
-           left->registers == right->registers && left->type == right->type && left->bp_is_below == right->bp_is_below;
+           left->registers == right->registers && left->type == right->type && left->bp_is_below == right->bp_is_below &&
+           left->bp_is_kept == right->bp_is_kept;
 }
 
 static uint32_t hash_state(const struct orc_state *state) {
@@ -72,6 +73,7 @@ struct orc_state plain_state(const struct orc_state *state) {
     struct orc_state plain = *state;
     unsigned type = state->type & TP_ORC_TYPE, rule = state->registers & TP_ORC_BP;
     plain.bp_is_below = 0;
+    plain.bp_is_kept = false;
     if (type == TP_ORC_UNDEFINED || type == TP_ORC_END)
         return (struct orc_state){.type = state->type};
     if (type == TP_ORC_REGS)

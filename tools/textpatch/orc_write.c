@@ -4,7 +4,8 @@
  *
  * How it works
  *   Neighbours with the same state are one entry. Padding between functions goes with what lies before it: it is never
- *   executed. The text's address is given as a distance from a symbol that both links have at the same place.
+ *   executed; in front of an entry, of which a hint says that nobody called or what the CPU has pushed, it goes with that.
+ *   The text's address is given as a distance from a symbol that both links have at the same place.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -29,11 +30,12 @@ static void add_entry(struct orc_entries *out, uint32_t ip, const struct orc_sta
 }
 
 /* NOPs and int3s from here up to the next byte that something is known of. */
-static bool is_padding(const struct orc_text *text, uint64_t first) {
+static bool is_padding(const struct orc_text *text, uint64_t first, uint64_t *next) {
     uint64_t end = first;
     while (end < text->end && !has_state(text, end))
         if (++end - first > PADDING_MAX)
             return false;
+    *next = end;
     const uint8_t *bytes = bytes_at(text->kernel, first, end - first);
     struct tp_insn insn;
     for (uint64_t at = 0; bytes && at < end - first; at += insn.length)
@@ -42,17 +44,28 @@ static bool is_padding(const struct orc_text *text, uint64_t first) {
     return bytes;
 }
 
+/* A place that isn't called, but has been entered by a stack or a table of somebody's making: a thread's first return
+ * address is there, and what a walk looks up is the byte before it. */
+static bool is_entry(const struct orc_text *text, uint64_t address) {
+    if (address >= text->end || !has_mark(text, address, MARK_HINT))
+        return false;
+    const unsigned type = state_at(text, address).type & TP_ORC_TYPE;
+    return type == TP_ORC_END || type == TP_ORC_WORDS;
+}
+
 struct orc_entries collect_entries(const struct orc_text *text) {
     struct orc_entries out = {.count = 0};
     struct orc_state nothing = {.type = TP_ORC_UNDEFINED};
-    for (uint64_t at = text->start; at < text->end; at++) {
+    for (uint64_t at = text->start, next; at < text->end; at++) {
         uint32_t number = text->numbers[at - text->start];
         if (at > text->start && number == text->numbers[at - text->start - 1])
             continue;
-        if (number) {
-            struct orc_state plain = plain_state(&text->states[number]);
+        bool pads = !number && is_padding(text, at, &next);
+        if (number || (pads && is_entry(text, next))) {
+            struct orc_state plain = state_at(text, number ? at : next);
+            plain = plain_state(&plain);
             add_entry(&out, (uint32_t)(at - text->start), &plain);
-        } else if (at == text->start || !is_padding(text, at)) {
+        } else if (at == text->start || !pads) {
             add_entry(&out, (uint32_t)(at - text->start), &nothing);
         }
     }
