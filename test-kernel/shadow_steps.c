@@ -9,7 +9,7 @@
 enum { FLAGS_TF = 1 << 8, FLAGS_RF = 1 << 16, IRET_FLAGS = 2 };
 
 /* How often an instruction has been stepped, by its offset from the text's start. */
-enum { TEXT_ROOM = 1 << 20 };
+enum { TEXT_ROOM = 1 << 19 };
 static uint16_t visits[TEXT_ROOM];
 unsigned steps_of_a_place = 100;
 

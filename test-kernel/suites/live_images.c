@@ -18,7 +18,8 @@
 #include "support.h"
 
 /*
- * In data; its page is made executable while a case runs, and stays writable (the suite w_xor_x is about that):
+ * In data, not far from the text, so that one alias can hold both. Its page is made executable while a case runs, and
+ * stays writable (the suite w_xor_x is about that):
  *   use_op     ff 15 xx xx xx xx   call *live_ops.plain   c3
  *   use_key    0f 1f 44 00 00      nop                    b8 15 00 00 00 c3   mov eax, LIVE_FELL; ret
  *   jumped                                                b8 16 00 00 00 c3   mov eax, LIVE_JUMPED; ret
@@ -32,7 +33,7 @@ static struct {
     struct tp_key keys[KEYS];
     uint32_t index[SITES];
     int64_t key;
-} module;
+} module __attribute__((section(".data.module")));
 static struct tp_image image;
 
 /* protect_text() flushes the other CPUs' TLBs. */
