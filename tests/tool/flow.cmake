@@ -23,3 +23,4 @@ add_custom_target(flow-kernels ALL DEPENDS ${flow_kernels})
 
 add_tool_test(tool.flow "" flow_test.c "${CMAKE_CURRENT_BINARY_DIR}")
 add_tool_test(tool-asan.flow _asan flow_test.c "${CMAKE_CURRENT_BINARY_DIR}")
+add_tool_test(tool.flow_race "" flow_race_test.c)

@@ -91,6 +91,18 @@ saves_return:
     ret $16
     end cleans
 
+    begin on_another_stack
+    push %rbp
+    mov %rsp, %rbp
+    mov irq_top(%rip), %rsp
+another_stack:
+    call work
+    mov %rbp, %rsp
+    pop %rbp
+another_return:
+    ret
+    end on_another_stack
+
 /* ---- A thread ---- */
 
     begin before_start              /* its last byte is a ret, then there is padding */

@@ -5,7 +5,7 @@
  *   good      no complaint and no warning, though there is more assembler than compiled code; the library takes the table
  *   labels    behind a call, a label goes on with the stack as it is; what is a function, or is called, doesn't; what
  *             nothing leads to is undefined
- *   rbp       saved and never changed; a call of the next instruction
+ *   rbp       saved and never changed; a call of the next instruction; a function that goes to another stack
  *   inline    inline assembler that goes to another stack, or uses rbp, is undefined or right, and known again behind that
  *   language  a description with a personality routine
  *   thread    a walk, by the library, from a switched stack to a thread's start; the negative control: without the padding's
@@ -73,6 +73,8 @@ static void test_bp(void **state) {
     use_good();
     expect_call("asks_where_inside", 16);
     expect_call("saves_return", 8);
+    expect_entry("another_stack", TP_ORC_CALL, TP_ORC_BASE_BP, 16, TP_ORC_BP_SAVED, -16);
+    expect_call("another_return", 8);
 }
 
 static void test_inline(void **state) {
