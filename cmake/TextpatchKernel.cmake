@@ -69,10 +69,9 @@ file(GLOB textpatch_platform_sources CONFIGURE_DEPENDS
 set(textpatch_platform_dir "${CMAKE_CURRENT_SOURCE_DIR}/test-kernel/platform")
 set(textpatch_platform_script "${CMAKE_CURRENT_SOURCE_DIR}/test-kernel/kernel.ld")
 
-# What the platform's port runs while text is half patched: its hooks, what these call through the backend of each world,
-# and what the other CPUs run meanwhile.
+# What the platform's port runs while text is half patched: its hooks, and what these call through the backend of each world.
 set(textpatch_live_port "${CMAKE_CURRENT_SOURCE_DIR}/test-kernel/live_port.c")
-set(textpatch_live_checks --port live_port --hook answer_call)
+set(textpatch_live_checks --port live_port --no-return panic)
 foreach(world IN ITEMS native xen)
     list(APPEND textpatch_live_checks
         --hook ${world}_frame_of --hook set_${world}_page_entry --hook send_${world}_call

@@ -359,6 +359,19 @@ static void test_roots(void **state) {
     assert_int_equal(wrong, 0);
 }
 
+/* A function that never returns may hold sites; the control: without the option it may not. */
+static void test_ends(void **state) {
+    uint64_t function = find_function_with_site();
+    const char *ends[] = {function_at(good, function)->name, NULL};
+    (void)state;
+    restore();
+    redirect_call("tp_live_edit", function);
+    assert_non_null(strstr(complaint_of(), "no site may be where it is reached"));
+    check_options.ends = ends;
+    assert_null(strstr(complaint_of(), "no site may be where it is reached"));
+    check_options.ends = NULL;
+}
+
 /* The platform's own port is fine. */
 static void test_port(void **state) {
     const char *ports[] = {"live_port", NULL};
@@ -370,7 +383,8 @@ static void test_port(void **state) {
 }
 
 int main(int count, char **words) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_faults), cmocka_unit_test(test_port)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_faults), cmocka_unit_test(test_ends),
+                                       cmocka_unit_test(test_port)};
     const struct CMUnitTest root_tests[] = {cmocka_unit_test(test_roots)};
     if (count != 2 && count != 3)
         return 2;

@@ -10,6 +10,7 @@
 struct check_options {
     const char *const *hooks; /* the port's, by name, the last one NULL; or NULL */
     const char *const *ports; /* objects that hold hooks, likewise */
+    const char *const *ends;  /* functions that never return, likewise */
     uint8_t call_scheme;      /* TP_SCHEME_… of textpatch/live.h */
     bool verbose;
 };

@@ -112,6 +112,19 @@ static bool is_named(const struct kernel_symbol *symbol, const char *name) {
            !strstr(symbol->name + length, ".cold");
 }
 
+/* They count as reached, by nobody. */
+static void leave_out(struct walk *walk, const char *name) {
+    const struct kernel *kernel = walk->image->kernel;
+    bool found = false;
+    for (uint32_t i = 0; i < kernel->function_count; i++)
+        if (is_named(&kernel->functions[i], name)) {
+            found = true;
+            walk->callers[i] = ROOT;
+        }
+    if (!found)
+        (void)need_symbol(kernel, name);
+}
+
 /* All that have the name: static functions of several files may. False if there is none. */
 static bool reach_all(struct walk *walk, const char *name) {
     const struct kernel *kernel = walk->image->kernel;
@@ -173,6 +186,8 @@ void check_calls(const struct image *image, const struct text_map *map, const st
                         .map = map,
                         .callers = allocate(kernel->function_count, sizeof *walk.callers),
                         .waiting = allocate(kernel->function_count, sizeof *walk.waiting)};
+    for (const char *const *end = options->ends; end && *end; end++)
+        leave_out(&walk, *end);
     reach_roots(&walk);
     for (const char *const *hook = options->hooks; hook && *hook; hook++)
         if (!reach_all(&walk, *hook))

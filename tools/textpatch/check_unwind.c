@@ -60,6 +60,14 @@ static bool take_table(const struct image *image, uint64_t start, uint64_t size,
     return status == TP_OK && tp_unwind_remove(table) == TP_OK;
 }
 
+/* Where `orc' finds fault, it has said so. */
+static void compare_anew(struct image *image, const struct orc_options *options, const struct tp_unwind_table *table) {
+    unsigned before = count_complaints();
+    const struct orc_text *text = describe_image(image, options);
+    if (count_complaints() == before)
+        compare(text, table);
+}
+
 static uint64_t measure(const struct tp_unwind_table *table) {
     const uint8_t *end = (const uint8_t *)(table->entries + table->count);
     return (uint64_t)(end - (const uint8_t *)table->ips) + sizeof(struct tp_orc_head);
@@ -80,5 +88,5 @@ void check_unwind(struct image *image, uint8_t call_scheme) {
         complain("unwind table: it has 0x%lx bytes, and 0x%lx lie between __tp_orc (0x%lx) and __tp_orc_end: are there two?",
                  (unsigned long)measure(&table), (unsigned long)(end - start), (unsigned long)start);
     else
-        compare(describe_image(image, &options), &table);
+        compare_anew(image, &options, &table);
 }
