@@ -99,7 +99,8 @@ static void walk_twice(struct tp_regs *regs) {
     struct tp_unwind frame, from_here;
     tp_unwind_start(&frame, regs, find_kernel_stack, NULL);
     tp_unwind_here(&from_here, find_kernel_stack, NULL);
-    bool right = is_right(&frame, NULL) & is_right(&from_here, regs), inside = is_inside_site(regs->rip);
+    const bool by_registers = is_right(&frame, NULL), from_handler = is_right(&from_here, regs);
+    const bool right = by_registers && from_handler, inside = is_inside_site(regs->rip);
     walks.all++;
     walks.in_sites += inside;
     walks.wrong += !right;
