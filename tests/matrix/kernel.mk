@@ -63,7 +63,14 @@ endif
 
 # Nothing that the port does while text is half patched holds a site, whatever the compiler inlines.
 live_checks = --port live_port --no-return panic
-test-kernel.elf: $(objects) $(kernel)/kernel.ld $(TREE)/linker/textpatch.ld $(TOOL) $(TREE)/tools/link $(this)
+# The module that the suites modules and live_modules load: `ld -r` takes machine code alone.
+ifdef TOOL
+module := objects/modules/calls.c.o objects/modules/calls.asm.o
+$(module): CFLAGS := $(filter-out -flto%,$(CFLAGS))
+endif
+test-kernel.elf: $(objects) $(module) $(kernel)/kernel.ld $(TREE)/linker/textpatch.ld $(TOOL) $(TREE)/tools/link $(this)
 	$(if $(TOOL),$(TREE)/tools/link --tool $(TOOL) --unwind --check "$(live_checks)" --) $(CC) $(CFLAGS) -fuse-ld=$(LINKER) $(LDFLAGS) -T $(kernel)/kernel.ld -o $@ $(objects)
+	$(if $(module),$(TREE)/tools/link-module --tool $(TOOL) --unwind --kernel $@ -o test-module $(module))
+	$(if $(module),$(kernel)/put_module objcopy $@ test-module)
 
 -include $(patsubst %.o,%.d,$(objects))
