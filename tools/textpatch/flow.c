@@ -195,15 +195,14 @@ static void follow_one(struct assembler_flow *flow, uint64_t address) {
     uint64_t size;
     const uint8_t *bytes = code_at(text, address, &size);
     struct tp_insn insn;
-    if (!bytes || !decode_at(bytes, size, &insn))
+    if (!bytes || !decode_code(bytes, size, address, &insn))
         return;
     struct orc_state state = state_at(text, address);
     for (uint64_t byte = address; byte < address + insn.length; byte++)
         if (is_followed(text, byte) && !(byte > address && has_mark(text, byte, MARK_BEGIN)))
             set_states(text, byte, 1, &state);
     uint64_t target = tp_insn_target(&insn, bytes, address), next = address + insn.length;
-    bool pushes = insn.kind == TP_INSN_CALL_RELATIVE && target == next;
-    if (insn.kind == TP_INSN_CALL_RELATIVE && !pushes && lies_in_text(text, target))
+    if (insn.kind == TP_INSN_CALL_RELATIVE && lies_in_text(text, target))
         set_mark(text, target, MARK_CALLED);
     if (is_branch(&insn))
         reach(flow, address, target, &state);
@@ -211,9 +210,7 @@ static void follow_one(struct assembler_flow *flow, uint64_t address) {
     if (site)
         follow_site(flow, site);
     step_state(&state, &insn, bytes);
-    if (pushes)
-        push_word(&state);
-    if (is_call(&insn) && !pushes)
+    if (is_call(&insn))
         reach_behind_call(flow, address, next, &state);
     else if (!(insn.flags & TP_INSN_ENDS_FLOW) && insn.kind != TP_INSN_UD)
         reach(flow, address, next, &state);

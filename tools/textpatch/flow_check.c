@@ -66,7 +66,7 @@ static void check_instruction(const struct orc_text *text, uint64_t address) {
     const uint8_t *bytes = code_at(text, address, &size);
     struct orc_state state = state_at(text, address), after = state;
     struct tp_insn insn;
-    if (!bytes || !is_known(&state) || !decode_at(bytes, size, &insn))
+    if (!bytes || !is_known(&state) || !decode_code(bytes, size, address, &insn))
         return;
     step_state(&after, &insn, bytes);
     if (insn.kind == TP_INSN_RET)

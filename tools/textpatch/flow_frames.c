@@ -64,10 +64,10 @@ static void follow_one(struct frame_flow *flow, uint64_t address) {
     const struct frame_range *range = flow->range;
     const uint8_t *bytes = flow->bytes + (address - range->start);
     struct tp_insn insn;
-    if (!decode_at(bytes, range->end - address, &insn))
+    if (!decode_code(bytes, range->end - address, address, &insn))
         return;
     uint64_t next = address + insn.length, target = tp_insn_target(&insn, bytes, address);
-    if (insn.kind == TP_INSN_CALL_RELATIVE && target != next)
+    if (insn.kind == TP_INSN_CALL_RELATIVE)
         note_call(flow->text, target);
     if (insn.kind == TP_INSN_JMP_RELATIVE && (target < range->start || target >= range->end))
         note_call(flow->text, target); /* a tail call, with the caller's frame */

@@ -276,9 +276,7 @@ bool carry_inline(struct inline_state *state, const struct orc_state *before, co
     if (!same_frame(before, after))
         return start_again(state);
     const bool at_rsp = is_call_at_rsp(before);
-    const bool pushes = insn && insn->kind == TP_INSN_CALL_RELATIVE &&
-                        tp_insn_target(insn, bytes, address) == address + insn->length;
-    int64_t pushed = pushes ? WORD : insn && insn->flags & TP_INSN_STACK_KNOWN ? -(int64_t)insn->stack : 0;
+    int64_t pushed = insn && insn->flags & TP_INSN_STACK_KNOWN ? -(int64_t)insn->stack : 0;
     int32_t told = at_rsp ? after->sp_offset - before->sp_offset : 0;
     if (told) {
         forget_copies(state);

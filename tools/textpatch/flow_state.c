@@ -27,6 +27,17 @@ bool decode_at(const uint8_t *bytes, uint64_t size, struct tp_insn *insn) {
     return size && tp_insn_decode(bytes, bytes + (size < TP_INSN_LONGEST ? size : TP_INSN_LONGEST), insn) == TP_OK;
 }
 
+bool decode_code(const uint8_t *bytes, uint64_t size, uint64_t address, struct tp_insn *insn) {
+    if (!decode_at(bytes, size, insn))
+        return false;
+    if (insn->kind == TP_INSN_CALL_RELATIVE && tp_insn_target(insn, bytes, address) == address + insn->length) {
+        insn->kind = TP_INSN_OTHER;
+        insn->flags |= TP_INSN_STACK_CHANGES | TP_INSN_STACK_KNOWN;
+        insn->stack = -WORD;
+    }
+    return true;
+}
+
 const uint8_t *code_at(const struct orc_text *text, uint64_t address, uint64_t *size) {
     const struct kernel_section *section = section_at(text->kernel, address);
     if (!section || !section->bytes || !is_executable(section))
@@ -119,10 +130,6 @@ static void move_sp(struct orc_state *state, int32_t change) {
         state->type &= (uint8_t)~TP_ORC_VECTOR;
     if (state->sp_offset < ((state->type & TP_ORC_TYPE) == TP_ORC_CALL ? WORD : 0))
         lose(state);
-}
-
-void push_word(struct orc_state *state) {
-    move_sp(state, -WORD);
 }
 
 static void lose_sp(struct orc_state *state) {

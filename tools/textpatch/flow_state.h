@@ -12,6 +12,9 @@
 /* An instruction in the text or in a form; false if there is none. */
 bool decode_at(const uint8_t *bytes, uint64_t size, struct tp_insn *insn);
 
+/* The same in code that runs at an address: a call of the next instruction is a push there. */
+bool decode_code(const uint8_t *bytes, uint64_t size, uint64_t address, struct tp_insn *insn);
+
 /* Code of the text up to its section's end; NULL: there is none. */
 const uint8_t *code_at(const struct orc_text *text, uint64_t address, uint64_t *size);
 
@@ -31,8 +34,5 @@ static inline bool is_call_at_rsp(const struct orc_state *state) {
 
 /* `bytes` are the instruction's. What can't be followed becomes TP_ORC_UNDEFINED. */
 void step_state(struct orc_state *state, const struct tp_insn *insn, const uint8_t *bytes);
-
-/* A call of the next instruction: what it pushes stays. */
-void push_word(struct orc_state *state);
 
 #endif
