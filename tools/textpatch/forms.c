@@ -200,7 +200,10 @@ static struct site_forms collect(const struct image *image, uint32_t at, bool al
 }
 
 struct site_forms collect_forms(const struct image *image, uint32_t at) {
-    return collect(image, at, false);
+    struct site_forms *forms = &image->forms[at];
+    if (!forms->site)
+        *forms = collect(image, at, false);
+    return *forms;
 }
 
 struct site_forms collect_own_forms(const struct image *image, uint32_t at) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../../lib/site/registry.h"
+#include "forms.h"
 #include "module.h"
 #include "report.h"
 
@@ -198,8 +199,10 @@ bool take_records(struct image *image) {
         return tp_init(&port) == TP_OK;
     if (!check_records(image))
         return false;
-    if (tp_init(&port) == TP_OK && tp_image_add(&image->tables) == TP_OK)
+    if (tp_init(&port) == TP_OK && tp_image_add(&image->tables) == TP_OK) {
+        image->forms = allocate(image->tables.place_count, sizeof *image->forms);
         return true;
+    }
     const struct tp_error *error = tp_last_error();
     bool is_address = memory_at(image, error->value - image->shift, 1);
     complain("%s: the library refuses the tables: %s (value 0x%lx)",

@@ -28,6 +28,8 @@
 
 #include <textpatch/engine.h>
 
+struct site_forms;
+
 struct trampoline {
     uint64_t address, cell;
 };
@@ -48,6 +50,7 @@ struct image {
     uint32_t trampoline_count;
     uint64_t nop_function; /* tp_nop_function; 0 if the kernel has none */
     const struct tp_key **by_cell; /* check_records()'s: the keys in order of their cells */
+    struct site_forms *forms; /* collect_forms()'s, by place */
     struct tp_image tables; /* for the library: addresses in our memory */
 };
 
