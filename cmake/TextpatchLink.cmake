@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # The host tool in a kernel's link: tools/link says what is done.
 #
-#   textpatch_kernel(TARGET [UNWIND] [SITES options…] [CHECK options…])
+#   textpatch_kernel(TARGET [UNWIND] [SCHEME name] [SITES options…] [CHECK options…])
 #
 # TARGET is an executable of add_executable() that links to textpatch, for the generators Ninja and Makefiles. Its link
 # becomes two, with the tool in between, and fails where `textpatch check` finds fault. UNWIND: with a table for
@@ -27,7 +27,7 @@ function(textpatch_add_tool_project source_dir)
 endfunction()
 
 function(textpatch_kernel target)
-    cmake_parse_arguments(PARSE_ARGV 1 kernel "UNWIND" "" "SITES;CHECK")
+    cmake_parse_arguments(PARSE_ARGV 1 kernel "UNWIND" "SCHEME" "SITES;CHECK")
     cmake_path(GET CMAKE_CURRENT_FUNCTION_LIST_DIR PARENT_PATH source_dir)
     if(NOT CMAKE_GENERATOR MATCHES "Ninja|Makefiles")
         message(FATAL_ERROR "textpatch_kernel(${target}): works with the generators Ninja and Makefiles only")
@@ -47,10 +47,14 @@ function(textpatch_kernel target)
     if(kernel_UNWIND)
         set(unwind "--unwind")
     endif()
+    set(scheme "")
+    if(kernel_SCHEME)
+        set(scheme "--scheme ${kernel_SCHEME}")
+    endif()
     list(JOIN kernel_SITES " " sites)
     list(JOIN kernel_CHECK " " check)
     set_target_properties(${target} PROPERTIES RULE_LAUNCH_LINK
-        "\"${source_dir}/tools/link\" --tool \"${tool}\" --as \"${CMAKE_C_COMPILER}\" ${unwind} --sites \"${sites}\" --check \"${check}\" --")
+        "\"${source_dir}/tools/link\" --tool \"${tool}\" --as \"${CMAKE_C_COMPILER}\" ${unwind} ${scheme} --sites \"${sites}\" --check \"${check}\" --")
     set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS "${tool}" "${source_dir}/tools/link")
     foreach(suffix IN ITEMS first second sites.s sites.o orc.s orc.o)
         set_property(TARGET ${target} APPEND PROPERTY ADDITIONAL_CLEAN_FILES "$<TARGET_FILE:${target}>.${suffix}")

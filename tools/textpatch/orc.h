@@ -138,6 +138,7 @@ struct orc_entries {
 };
 
 struct orc_entries collect_entries(const struct orc_text *text);
+/* Nothing is written where anything has been complained of. */
 void write_table(const struct orc_text *text, FILE *out);
 
 /* Tells something that is no error: on stderr, or to a test. */

@@ -96,10 +96,9 @@ static void check_offsets(const struct orc_text *text, uint32_t ip, const struct
                  describe_state(state));
 }
 
-static void write_entries(FILE *out, const struct orc_text *text, const struct orc_entries *entries) {
+static void write_entries(FILE *out, const struct orc_entries *entries) {
     for (uint32_t i = 0; i < entries->count; i++) {
         const struct orc_state *state = &entries->states[i];
-        check_offsets(text, entries->ips[i], state);
         fprintf(out, "\t.short %" PRId32 ",%" PRId32 "; .byte %u,%u\n", state->sp_offset, state->bp_offset,
                 state->registers, state->type);
     }
@@ -108,6 +107,10 @@ static void write_entries(FILE *out, const struct orc_text *text, const struct o
 void write_table(const struct orc_text *text, FILE *out) {
     const uint32_t size = (uint32_t)(text->end - text->start);
     struct orc_entries entries = collect_entries(text);
+    for (uint32_t i = 0; i < entries.count; i++)
+        check_offsets(text, entries.ips[i], &entries.states[i]);
+    if (count_complaints())
+        return;
     fprintf(out, "# The unwind table of %s (textpatch/unwind.h), by textpatch orc.\n"
                  "\t.section .textpatch.orc,\"aw\",@progbits\n\t.balign 4\n"
                  "\t.long %d # version\n\t.long %s - . - %" PRId64 " # text\n\t.long %" PRIu32 " # bytes\n"
@@ -118,6 +121,6 @@ void write_table(const struct orc_text *text, FILE *out) {
     fprintf(out, "# blocks\n");
     write_blocks(out, &entries, size);
     fprintf(out, "# entries\n");
-    write_entries(out, text, &entries);
+    write_entries(out, &entries);
     fprintf(out, "\t.section .note.GNU-stack,\"\",@progbits\n");
 }
