@@ -84,16 +84,12 @@ unsigned shadow_records(void) {
     return count;
 }
 
-unsigned shadow_calls(void) {
-    return count - began;
-}
-
-void innermost_call(uintptr_t *ip, uintptr_t *sp) {
-    const struct record *record = &records[count - 1];
-    if (record->kind != RECORD_CALL)
-        panic("the innermost record is no call");
-    *ip = record->ip;
-    *sp = record->sp;
+bool innermost_call(uintptr_t *ip, uintptr_t *sp) {
+    if (count == began || records[count - 1].kind != RECORD_CALL)
+        return false;
+    *ip = records[count - 1].ip;
+    *sp = records[count - 1].sp;
+    return true;
 }
 
 static void drop_returned(uintptr_t sp) {

@@ -65,11 +65,9 @@ void shadow_step(const struct tp_regs *regs);
 void shadow_entry(const struct tp_regs *regs, unsigned offset, bool by_int3);
 /* The same of `syscall`, which pushes nothing. */
 void shadow_syscall(void);
-/* How many records there are, and how many of them since the shadow began. */
 unsigned shadow_records(void);
-unsigned shadow_calls(void);
-/* The innermost call; there must be one. */
-void innermost_call(uintptr_t *ip, uintptr_t *sp);
+/* False: the innermost record is no call, or was there when the shadow began. */
+bool innermost_call(uintptr_t *ip, uintptr_t *sp);
 
 /* What the next instruction is: seen before it is executed. Nothing: many will be. */
 void foresee(const struct tp_regs *regs);

@@ -131,8 +131,10 @@ static bool broke_at_return(void) {
     return return_to && status & BROKE_AT_RETURN;
 }
 
+/* What no call has led to, an entry's first instructions, is stepped each time. */
 static void run_on(struct tp_regs *regs) {
-    innermost_call(&return_to, &return_stack);
+    if (!innermost_call(&return_to, &return_stack))
+        return;
     regs->rflags &= ~(uint64_t)FLAGS_TF;
     report.left_alone++;
 }
@@ -188,7 +190,7 @@ static void take_step(struct tp_regs *regs) {
     if (ends || --steps_left == 0) {
         regs->rflags &= ~(uint64_t)FLAGS_TF;
         entry = 0;
-    } else if (is_often_stepped(regs->rip) && shadow_calls() > 0 && entry == 0) {
+    } else if (is_often_stepped(regs->rip) && entry == 0) {
         run_on(regs);
     }
 }

@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.join(os.environ["TP_TREE"], "tests", "gdb"))
 from checks import *  # noqa: E402,F403
 
 USE_OP, USE_KEY = 5, 61
+MODULE = "'live_images.c'::module"
 
 
 def check_kernel_alone(claim):
@@ -23,7 +24,7 @@ def check_kernel_alone(claim):
 
 def check_module(kernel_sites):
     sites, lines = read_sites()
-    text = number_of("&module.text")
+    text = number_of(f"&{MODULE}.text")
     own = [site for site in sites if text <= site.address < text + 256]
     check_equal([(site.address - text, site.length) for site in own], [(USE_OP, 6), (USE_KEY, 5)], "the module's sites")
     check_equal(own[0].holds, "direct call of live_one", "its call")
@@ -32,7 +33,7 @@ def check_module(kernel_sites):
     check("module: 2 sites, 1 key, applied" in lines, "its tables")
     key = "\n".join(ask("textpatch key module's key"))
     check("module's key: static key of module" in key and "1 site" in key, "its key")
-    check(f"{number_of('&module.key'):#x}" in key, "its cell")
+    check(f"{number_of(f'&{MODULE}.key'):#x}" in key, "its cell")
 
 
 def check_damaged(expression, value, words):

@@ -233,7 +233,8 @@ static void enter_breakpoint(struct tp_regs *regs) {
 static bool is_lost(const struct tp_regs *regs) {
     struct tp_unwind frame;
     uintptr_t ip, sp;
-    innermost_call(&ip, &sp);
+    if (!innermost_call(&ip, &sp))
+        return false;
     tp_unwind_start(&frame, regs, find_kernel_stack, NULL);
     return !tp_unwind_next(&frame) || frame.ip != ip || frame.sp != sp;
 }
