@@ -265,6 +265,51 @@ other_inside:
     ret
     end personality
 
+/* ---- A label that one of two ways leads to with a stack that isn't known: by branches, and followed, in either order ---- */
+
+    begin lost_second
+    test %eax, %eax
+    jz lost_second_here
+    mov irq_top(%rip), %rsp
+lost_second_here:
+    nop
+lost_second_behind:
+    ret
+    end lost_second
+
+    begin lost_first
+    test %eax, %eax
+    jz 1f
+    mov irq_top(%rip), %rsp
+    jmp lost_first_here
+1:  nop
+lost_first_here:
+    nop
+lost_first_behind:
+    ret
+    end lost_first
+
+    begin lost_late
+    test %eax, %eax
+    jz 1f
+lost_late_here:
+    nop
+lost_late_behind:
+    ret
+1:  mov irq_top(%rip), %rsp
+    jmp lost_late_here
+    end lost_late
+
+    begin lost_nowhere
+    test %eax, %eax
+    jz 1f
+lost_nowhere_here:
+    nop
+lost_nowhere_behind:
+    ret
+1:  jmp lost_nowhere_here
+    end lost_nowhere
+
 /* ---- Forms with jumps ---- */
 
     begin forms

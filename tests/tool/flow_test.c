@@ -5,6 +5,8 @@
  *   good      no complaint and no warning, though there is more assembler than compiled code; the library takes the table
  *   labels    behind a call, a label goes on with the stack as it is; what is a function, or is called, doesn't; what
  *             nothing leads to is undefined
+ *   lost      a label that one way leads to with a known stack, and another with one that isn't known, is undefined, and so
+ *             is what lies behind; in whatever order they are followed; the control: two ways with known ones
  *   rbp       saved and never changed; a call of the next instruction; a function that goes to another stack
  *   inline    inline assembler that goes to another stack, or uses rbp, is undefined or right, and known again behind that
  *   language  a description with a personality routine
@@ -66,6 +68,20 @@ static void test_labels(void **state) {
     expect_call("calls_behind_label", 16);
     expect_undefined("lonely");
     expect_undefined("lonely_inside");
+}
+
+static void test_lost(void **state) {
+    (void)state;
+    use_good();
+    expect_undefined("lost_second_here");
+    expect_undefined("lost_second_behind");
+    expect_undefined("lost_first_here");
+    expect_undefined("lost_first_behind");
+    expect_undefined("lost_late_here");
+    expect_undefined("lost_late_behind");
+    expect_call("lost_late", 8);
+    expect_call("lost_nowhere_here", 8);
+    expect_call("lost_nowhere_behind", 8);
 }
 
 static void test_bp(void **state) {
@@ -195,9 +211,10 @@ static void test_faults(void **state) {
 
 int main(int count, char **words) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_good),     cmocka_unit_test(test_labels),
-                                       cmocka_unit_test(test_bp),       cmocka_unit_test(test_inline),
-                                       cmocka_unit_test(test_language), cmocka_unit_test(test_thread),
-                                       cmocka_unit_test(test_stripped), cmocka_unit_test(test_faults)};
+                                       cmocka_unit_test(test_lost),     cmocka_unit_test(test_bp),
+                                       cmocka_unit_test(test_inline),   cmocka_unit_test(test_language),
+                                       cmocka_unit_test(test_thread),   cmocka_unit_test(test_stripped),
+                                       cmocka_unit_test(test_faults)};
     if (count != 2)
         return 2;
     paths = words[1];

@@ -6,8 +6,9 @@
  *   Where it begins: hints, symbols of the type function, what is called from anywhere, by sites too. Where a site is,
  *   every form that it may hold is followed. A state reaches the next instruction and the targets of branches, and ends
  *   at returns and indirect jumps, and where .eh_frame speaks. What nothing leads to stays TP_ORC_UNDEFINED: a mere label
- *   may be anything. If two ways bring two states to one place, that is an error: a hint must say which holds there; one
- *   that no way agrees with is an error, too.
+ *   may be anything. So does what one way leads to with a stack that isn't known, whatever other ways say. If two ways
+ *   bring two known states to one place, that is an error: a hint must say which holds there; one that no way agrees with
+ *   is an error, too.
  *
  * Edge cases
  *   - A call may not return. So it doesn't lead to what begins behind it as a function or by a hint, or is called; whether
@@ -125,9 +126,12 @@ static void reach(struct assembler_flow *flow, uint64_t from, uint64_t to, const
         return;
     }
     struct orc_state known = state_at(text, to), both = known;
-    if (known.type == TP_ORC_UNDEFINED || state->type == TP_ORC_UNDEFINED)
+    if (known.type == TP_ORC_UNDEFINED)
         return;
-    if (!join(&both, state))
+    if (state->type == TP_ORC_UNDEFINED) {
+        set_states(text, to, 1, state);
+        add_work(flow, to);
+    } else if (!join(&both, state))
         complain_of(text, from, to, &known, state);
     else if (!same_state(&both, &known)) {
         set_states(text, to, 1, &both);
