@@ -28,10 +28,15 @@ struct edges {
     size_t count, room;
 };
 
+struct addresses {
+    uint64_t *all;
+    size_t count, room;
+};
+
 struct assembler_flow {
     struct orc_text *text;
-    uint64_t *work;
-    size_t count, room;
+    struct addresses work;
+    struct addresses called;   /* by sites, and by what has been followed */
     struct edges behind_calls; /* to labels that may be functions */
     struct edges doubts;       /* to hints that say otherwise */
 };
@@ -40,12 +45,24 @@ static bool is_followed(const struct orc_text *text, uint64_t address) {
     return lies_in_text(text, address) && !has_mark(text, address, MARK_FRAME) && !has_mark(text, address, MARK_FIXED);
 }
 
-static void add_work(struct assembler_flow *flow, uint64_t address) {
-    if (flow->count == flow->room) {
-        flow->work = grow(flow->work, flow->count, 2 * flow->room, sizeof *flow->work);
-        flow->room *= 2;
+static void add_address(struct addresses *list, uint64_t address) {
+    if (list->count == list->room) {
+        size_t room = list->room ? 2 * list->room : 1024;
+        list->all = grow(list->all, list->count, room, sizeof *list->all);
+        list->room = room;
     }
-    flow->work[flow->count++] = address;
+    list->all[list->count++] = address;
+}
+
+static void add_work(struct assembler_flow *flow, uint64_t address) {
+    add_address(&flow->work, address);
+}
+
+static void note_called(struct assembler_flow *flow, uint64_t address) {
+    if (!lies_in_text(flow->text, address) || has_mark(flow->text, address, MARK_CALLED))
+        return;
+    set_mark(flow->text, address, MARK_CALLED);
+    add_address(&flow->called, address);
 }
 
 static void forget_bp(struct orc_state *state) {
@@ -206,8 +223,8 @@ static void follow_one(struct assembler_flow *flow, uint64_t address) {
         if (is_followed(text, byte) && !(byte > address && has_mark(text, byte, MARK_BEGIN)))
             set_states(text, byte, 1, &state);
     uint64_t target = tp_insn_target(&insn, bytes, address), next = address + insn.length;
-    if (insn.kind == TP_INSN_CALL_RELATIVE && lies_in_text(text, target))
-        set_mark(text, target, MARK_CALLED);
+    if (insn.kind == TP_INSN_CALL_RELATIVE)
+        note_called(flow, target);
     if (is_branch(&insn))
         reach(flow, address, target, &state);
     const struct site_forms *site = site_at(text, address);
@@ -221,8 +238,8 @@ static void follow_one(struct assembler_flow *flow, uint64_t address) {
 }
 
 static void drain(struct assembler_flow *flow) {
-    while (flow->count)
-        follow_one(flow, flow->work[--flow->count]);
+    while (flow->work.count)
+        follow_one(flow, flow->work.all[--flow->work.count]);
 }
 
 static void begin_at(struct assembler_flow *flow, uint64_t address) {
@@ -250,29 +267,30 @@ static void begin_at_functions(struct assembler_flow *flow) {
 }
 
 /* What is called through sites alone. */
-static void mark_targets(const struct orc_text *text) {
+static void note_targets(struct assembler_flow *flow) {
+    const struct orc_text *text = flow->text;
     for (uint32_t i = 0; i < text->site_count; i++)
         for (uint32_t j = 0; j < text->sites[i].count; j++) {
             const struct form *form = &text->sites[i].forms[j];
-            if (form->target && !form->has_stand_in && lies_in_text(text, form->target))
-                set_mark(text, form->target, MARK_CALLED);
+            if (form->target && !form->has_stand_in)
+                note_called(flow, form->target);
         }
 }
 
 /* What is followed may call more. */
 static void follow_called(struct assembler_flow *flow) {
-    bool again = true;
     drain(flow);
-    while (again) {
-        again = false;
-        for (uint64_t at = flow->text->start; at < flow->text->end; at++) {
-            if (!has_mark(flow->text, at, MARK_CALLED) || has_mark(flow->text, at, MARK_BEGIN))
-                continue;
-            begin_at(flow, at);
-            again = again || flow->count;
-            drain(flow);
-        }
+    while (flow->called.count) {
+        begin_at(flow, flow->called.all[--flow->called.count]);
+        drain(flow);
     }
+}
+
+/* By what .eh_frame speaks of (flow_frames.c). */
+static void begin_at_called(struct assembler_flow *flow) {
+    for (uint64_t at = flow->text->start; at < flow->text->end; at++)
+        if (has_mark(flow->text, at, MARK_CALLED))
+            begin_at(flow, at);
 }
 
 /* One by one: what one leads to may call the next one's label. */
@@ -290,12 +308,13 @@ static void follow_behind_calls(struct assembler_flow *flow, bool has_frames) {
 }
 
 void follow_assembler(struct orc_text *text, bool has_frames) {
-    struct assembler_flow flow = {.text = text, .room = 1024};
-    flow.work = allocate(flow.room, sizeof *flow.work);
+    struct assembler_flow flow = {.text = text};
     begin_at_hints(&flow);
     if (has_frames) {
-        mark_targets(text);
+        note_targets(&flow);
         begin_at_functions(&flow);
+        drain(&flow);
+        begin_at_called(&flow);
         follow_called(&flow);
     }
     drain(&flow);
