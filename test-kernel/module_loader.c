@@ -2,41 +2,7 @@
 #include "module_loader.h"
 
 #include "backend.h"
-
-/* System V ABI, "Object Files", and its AMD64 supplement, table 4.10. */
-
-struct elf_header {
-    uint8_t magic[16];
-    uint16_t type, machine;
-    uint32_t version;
-    uint64_t entry, segments, sections;
-    uint32_t flags;
-    uint16_t size, segment_size, segment_count, section_size, section_count, names;
-};
-
-struct elf_section {
-    uint32_t name, type;
-    uint64_t flags, address, offset, size;
-    uint32_t link, info;
-    uint64_t alignment, entry_size;
-};
-
-struct elf_symbol {
-    uint32_t name;
-    uint8_t info, other;
-    uint16_t section;
-    uint64_t value, size;
-};
-
-struct elf_relocation {
-    uint64_t offset;
-    uint32_t type, symbol;
-    int64_t addend;
-};
-
-enum { TYPE_RELOCATABLE = 1, MACHINE_X86_64 = 62, SYMBOL_UNDEFINED = 0, SYMBOL_ABSOLUTE = 0xfff1 };
-enum { SECTION_SYMBOLS = 2, SECTION_RELA = 4, SECTION_NOBITS = 8, FLAG_ALLOC = 2, FLAG_EXECUTABLE = 4 };
-enum { R_64 = 1, R_PC32 = 2, R_PLT32 = 4, R_32 = 10, R_32S = 11, R_PC64 = 24 };
+#include "elf_relocatable.h"
 
 static bool fail(struct module *module, const char *fault, const char *culprit) {
     module->fault = fault;
@@ -206,6 +172,19 @@ static void store(uintptr_t address, uint64_t value, unsigned size) {
         ((volatile uint8_t *)address)[i] = (uint8_t)(value >> 8 * i);
 }
 
+/* What is stored; 0: of an unknown type. */
+static unsigned width_of(const struct elf_relocation *relocation) {
+    switch (relocation->type) {
+    case R_64:
+    case R_PC64: return 8;
+    case R_32:
+    case R_32S:
+    case R_PC32:
+    case R_PLT32: return 4;
+    }
+    return 0;
+}
+
 static bool relocate(struct module *module, uintptr_t at, const struct elf_relocation *relocation) {
     uintptr_t symbol;
     if (!resolve(module, relocation->symbol, &symbol))
@@ -241,7 +220,7 @@ static bool relocate_section(struct module *module, const struct elf_section *ta
     if (table->offset % 8 != 0)
         return fail(module, "relocations are not aligned", "");
     for (uint64_t i = 0; i < table->size / sizeof *relocations; i++) {
-        if (relocations[i].offset > section->size || section->size - relocations[i].offset < 4)
+        if (relocations[i].offset > section->size || section->size - relocations[i].offset < width_of(&relocations[i]))
             return fail(module, "a relocation is outside of its section", name_of(module, table->info));
         if (!relocate(module, module->addresses[table->info] + relocations[i].offset, &relocations[i]))
             return false;
@@ -258,10 +237,13 @@ static bool relocate_all(struct module *module) {
 
 /* ---- The library's tables ---- */
 
-static void *find_table(const struct module *module, const char *name, uint64_t entry, uint64_t *count) {
+/* NULL: there is none. One that ends amid an entry is a fault. */
+static void *find_table(struct module *module, const char *name, uint64_t entry, uint64_t *count) {
     for (unsigned i = 0; i < header_of(module)->section_count; i++) {
         if (!module->addresses[i] || !same_text(name_of(module, i), name))
             continue;
+        if (section_of(module, i)->size % entry != 0)
+            fail(module, "a table ends amid an entry", name);
         *count = section_of(module, i)->size / entry;
         return (void *)module->addresses[i];
     }
@@ -278,6 +260,8 @@ static bool find_tables(struct module *module) {
     image->inlines = find_table(module, ".textpatch.inlines", sizeof *image->inlines, &inlines);
     image->originals = find_table(module, ".textpatch.originals", 1, &originals);
     image->replacements = find_table(module, ".textpatch.replacements", 1, &replacements);
+    if (module->fault)
+        return false;
     image->site_count = (uint32_t)sites;
     image->key_count = (uint32_t)keys;
     image->inline_count = (uint32_t)inlines;

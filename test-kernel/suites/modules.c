@@ -6,12 +6,14 @@
  *     of the kernel and of the module, none, RET0 and inlined ones, whichever registered them; its key, its alternative
  *   it stays while one of the kernel's static calls has a function of its, and goes then; the kernel's calls go on
  *   a walk from a function that it calls is reliable to the end with its table, and is not without it
- *   negative controls: calls that miss from its records go by the trampoline; files that are no whole modules are refused
+ *   negative controls: calls that miss from its records go by the trampoline; files that are no whole modules are refused, and
+ *     those that would have the loader write behind a section, or read behind a table
  * Where the kernel was linked without the tool there is no module, and all is skipped.
  */
 #include <textpatch/textpatch.h>
 #include <textpatch/unwind.h>
 
+#include "elf_relocatable.h"
 #include "loaded_module.h"
 #include "platform.h"
 #include "stacks.h"
@@ -253,7 +255,84 @@ static void refuses_others(void) {
     module.image = (struct tp_image){.name = NULL};
 }
 
+/* ---- Files with a change ---- */
+
+/* As much as the room in the kernel: modules.asm. */
+static uint8_t changed[1 << 16] __attribute__((aligned(8)));
+
+static struct elf_section *changed_section(unsigned index) {
+    return (struct elf_section *)(void *)(changed + ((const struct elf_header *)(void *)changed)->sections) + index;
+}
+
+static bool load_changed(void) {
+    return load_module(&module, changed, (size_t)(module_file_end - module_file), module_exports, &module_rooms[0]);
+}
+
+/* A whole one, which is loaded, so that addresses of its sections are known. */
+static bool begin_change(void) {
+    size_t size = (size_t)(module_file_end - module_file);
+    if (!EXPECT(size <= sizeof changed))
+        return false;
+    for (size_t i = 0; i < size; i++)
+        changed[i] = module_file[i];
+    return EXPECT(load_changed());
+}
+
+/* Of 8 bytes, and the last that a section has. */
+static struct elf_relocation *find_last_wide(void) {
+    for (unsigned i = 0; i < ((const struct elf_header *)(void *)changed)->section_count; i++) {
+        const struct elf_section *table = changed_section(i);
+        struct elf_relocation *all = (void *)(changed + table->offset);
+        if (table->type != SECTION_RELA || !module.addresses[table->info])
+            continue;
+        for (uint64_t at = 0; at < table->size / sizeof *all; at++)
+            if (all[at].type == R_64 && all[at].offset + 8 == changed_section(table->info)->size)
+                return &all[at];
+    }
+    return NULL;
+}
+
+static struct elf_section *find_loaded(const void *address) {
+    for (unsigned i = 0; i < MODULE_SECTIONS; i++)
+        if (module.addresses[i] == (uintptr_t)address)
+            return changed_section(i);
+    return NULL;
+}
+
+static void change_relocation(void) {
+    struct elf_relocation *relocation = find_last_wide();
+    REQUIRE(relocation);
+    for (unsigned more = 1; more <= 8; more++) {
+        relocation->offset++;
+        EXPECT(!load_changed());
+        EXPECT_TEXT(module.fault, "a relocation is outside of its section");
+    }
+    relocation->offset -= 8;
+    EXPECT(load_changed());
+}
+
+/* Its last bytes have no relocation. */
+static void change_table(void) {
+    struct elf_section *sites = find_loaded(module.image.sites);
+    REQUIRE(sites);
+    sites->size--;
+    EXPECT(!load_changed());
+    EXPECT_TEXT(module.fault, "a table ends amid an entry");
+    EXPECT_TEXT(module.culprit, ".textpatch.sites");
+    sites->size++;
+    EXPECT(load_changed());
+}
+
+static void refuses_changed(void) {
+    REQUIRE_MODULE();
+    if (begin_change()) {
+        change_relocation();
+        change_table();
+    }
+    end_module();
+}
+
 KTAP_SUITE(modules, {"its calls are sites", follows_targets}, {"it stays while it is needed", stays_if_needed},
-          
            {"walks through it", walks_through}, {"negative control: without records", goes_by_trampoline},
-           {"files that are no modules", refuses_others});
+           {"files that are no modules", refuses_others},
+           {"relocations and tables that end too late", refuses_changed});
