@@ -17,10 +17,11 @@
 #define FOR_EACH_SUITE(macro)                                                                                \
     macro(early) macro(ops) macro(op_calls) macro(op_registers) macro(alternatives) macro(static_calls)      \
     macro(static_keys) macro(lock_prefix) macro(engine) macro(port_hooks) macro(bad_images) macro(w_xor_x)   \
-    macro(interrupts) macro(unwind) macro(user) macro(entry_steps) macro(entry_faults) macro(live_cpus) macro(user_cpus)   \
-    macro(entry_returns) macro(entry_registers) macro(live_switch) macro(live_images) macro(live_errors)     \
-    macro(live_order) macro(live_breakpoint) macro(live_controls) macro(live_storm)                   \
-    macro(inline_calls) macro(modules) macro(modules_steps) macro(live_modules) macro(live_user) macro(unwind_steps) macro(unwind_entries)
+    macro(interrupts) macro(user) macro(entry_steps) macro(entry_faults) macro(live_cpus) macro(user_cpus)   \
+    macro(unwind) macro(entry_returns) macro(entry_registers) macro(live_switch) macro(live_images)          \
+    macro(live_errors) macro(live_order) macro(live_breakpoint) macro(live_controls) macro(live_storm)       \
+    macro(inline_calls) macro(modules) macro(modules_steps) macro(live_modules) macro(live_user)             \
+    macro(unwind_steps) macro(unwind_entries)
 
 #define DECLARE_SUITE(name) extern const struct ktap_suite suite_##name;
 #define LIST_SUITE(name) &suite_##name,
@@ -35,8 +36,7 @@ static bool quick, lockstep;
 
 static bool takes_long(const struct ktap_suite *suite) {
     return suite == &suite_live_storm || suite == &suite_live_controls || suite == &suite_live_switch ||
-           suite == &suite_live_images || suite == &suite_live_modules ||
-           suite == &suite_live_user ||
+           suite == &suite_live_images || suite == &suite_live_modules || suite == &suite_live_user ||
            suite == &suite_entry_registers || suite == &suite_entry_steps ||
            suite == &suite_unwind_steps || suite == &suite_unwind_entries;
 }

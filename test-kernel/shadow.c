@@ -6,7 +6,7 @@
 #include "platform.h"
 #include "stacks.h"
 
-enum { RECORDS = 160, WORD = 8 };
+enum { RECORDS = 160, WORD = 8, IRET_ROOM = 64 };
 
 /* As the CPU pushes them. */
 enum { WORD_RIP, WORD_CS, WORD_RFLAGS, WORD_RSP };
@@ -42,6 +42,7 @@ void add_shadow_report(struct shadow_report *sum, const struct shadow_report *mo
     sum->from_user += more->from_user;
     sum->moves += more->moves;
     sum->left_out += more->left_out;
+    sum->for_iret += more->for_iret;
     if (more->deepest > sum->deepest)
         sum->deepest = more->deepest;
 }
@@ -208,6 +209,8 @@ void reset_shadow(void) {
 struct cursor {
     unsigned left;      /* records from 0 on that are to be found */
     uintptr_t call_at;  /* not 0: where a call's return address lies that was only emulated */
+    uintptr_t sp;       /* where the walk began */
+    bool passed_iret;
     unsigned depth;
     const char *fault;
     uintptr_t found, expected;
@@ -309,19 +312,30 @@ static bool take_record(struct cursor *cursor, const struct tp_unwind *frame) {
     return refuse(cursor, "a frame behind user mode", frame->ip, 0);
 }
 
-/* Words for an iret that goes nowhere else: those of a function that serialises so, say. */
+/* Words for an iret that goes nowhere else: those of a function that serialises so, say. They lie on the stack, and the
+ * frame is theirs. */
 static bool is_for_iret(const struct cursor *cursor, const struct tp_unwind *frame) {
     const struct record *record = cursor->left ? &records[cursor->left - 1] : NULL;
     bool is_interrupted = record && record->kind == RECORD_INTERRUPTED;
-    return cursor->depth == 0 && !frame->behind && !is_interrupted && !cursor->call_at;
+    if (cursor->depth > 0 || cursor->passed_iret || frame->behind || is_interrupted || cursor->call_at)
+        return false;
+    for (uintptr_t place = cursor->sp; place < cursor->sp + IRET_ROOM; place += WORD) {
+        const volatile uintptr_t *words = (const volatile uintptr_t *)place;
+        if (words[WORD_RIP] == frame->ip && words[WORD_RSP] == frame->sp)
+            return true;
+    }
+    return false;
 }
 
 /* A walk that has come to what the records are above of. */
 static bool follow_walk(struct cursor *cursor, struct tp_unwind *frame) {
     while (tp_unwind_next(frame)) {
         report.frames++;
-        if (is_for_iret(cursor, frame))
+        if (is_for_iret(cursor, frame)) {
+            cursor->passed_iret = true;
+            report.for_iret++;
             continue;
+        }
         if (!take_record(cursor, frame))
             return false;
         cursor->depth++;
@@ -363,7 +377,7 @@ static void note_kinds(void) {
 }
 
 static void compare_from(struct tp_unwind *frame, uintptr_t ip) {
-    struct cursor cursor = {.left = count};
+    struct cursor cursor = {.left = count, .sp = frame->sp};
     report.walks++;
     note_kinds();
     if (!follow_walk(&cursor, frame) || !is_at_end(&cursor, frame))

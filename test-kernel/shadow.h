@@ -43,6 +43,7 @@ struct shadow_report {
     uint64_t from_user;      /* and those that end in user mode */
     uint64_t moves;          /* of what was interrupted: to elsewhere, a call, a return */
     uint64_t left_out;       /* records that a handler has taken over from */
+    uint64_t for_iret;       /* walks by way of words that an iret will take, and that no entry has left */
     unsigned deepest;
     const char *first_fault;
     uintptr_t at;            /* the ip of the first wrong walk, */

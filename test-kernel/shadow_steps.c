@@ -52,6 +52,54 @@ void print_steps_report(const struct steps_report *from) {
         print_format("# steps at sites that held %s: %lu\n", names[i], from->at_sites[i]);
 }
 
+/* ---- Which sites, and what they held ---- */
+
+enum { SITES_ROOM = 1024, KINDS = 16 };
+
+static struct stepped_site {
+    uintptr_t address;
+    uint16_t forms; /* 1 << enum tp_form_kind */
+    uint8_t kind;
+} stepped_sites[SITES_ROOM];
+static unsigned stepped_count;
+
+static struct stepped_site *find_stepped(const struct tp_site_info *site) {
+    for (unsigned i = 0; i < stepped_count; i++)
+        if (stepped_sites[i].address == site->address && stepped_sites[i].kind == site->kind)
+            return &stepped_sites[i];
+    if (stepped_count == SITES_ROOM)
+        panic("shadow_steps.c knows %u sites", SITES_ROOM);
+    stepped_sites[stepped_count] = (struct stepped_site){.address = site->address, .kind = site->kind};
+    return &stepped_sites[stepped_count++];
+}
+
+unsigned stepped_forms(unsigned kind) {
+    unsigned forms = 0;
+    for (unsigned i = 0; i < stepped_count; i++)
+        if (stepped_sites[i].kind == kind)
+            forms |= stepped_sites[i].forms;
+    return forms;
+}
+
+static unsigned count_stepped(unsigned kind, unsigned forms) {
+    unsigned count = 0;
+    for (unsigned i = 0; i < stepped_count; i++)
+        count += stepped_sites[i].kind == kind && stepped_sites[i].forms & forms;
+    return count;
+}
+
+void print_stepped_sites(void) {
+    for (unsigned kind = 0; kind < KINDS; kind++) {
+        if (!count_stepped(kind, UINT16_MAX))
+            continue;
+        print_format("# %s: %u sites were stepped", tp_kind_text(kind), count_stepped(kind, UINT16_MAX));
+        for (unsigned form = 0; form < KINDS; form++)
+            if (count_stepped(kind, 1u << form))
+                print_format(", %u with %s", count_stepped(kind, 1u << form), tp_form_text(form));
+        print_format("\n");
+    }
+}
+
 /* ---- What is stepped ---- */
 
 static enum step_form form_at(const struct tp_regs *regs) {
@@ -74,10 +122,12 @@ static void count_step(const struct tp_regs *regs) {
     if (!tp_describe_site(regs->rip, &site))
         return;
     report.in_trampolines += site.kind == TP_KIND_TRAMPOLINE;
-    if (site.address == regs->rip)
-        report.at_sites[form_at(regs)]++;
-    else
+    if (site.address != regs->rip) {
         report.in_sites++;
+        return;
+    }
+    report.at_sites[form_at(regs)]++;
+    find_stepped(&site)->forms |= (uint16_t)(1u << site.form);
 }
 
 /* The last instruction stored flags, the next one loads them: for the code there is no TF. */
@@ -94,6 +144,7 @@ static void hide_flag(const struct tp_regs *regs, enum tp_insn_kind last) {
 void forget_stepped_places(void) {
     for (unsigned i = 0; i < TEXT_ROOM; i++)
         visits[i] = 0;
+    stepped_count = 0;
 }
 
 static bool is_often_stepped(uintptr_t ip) {

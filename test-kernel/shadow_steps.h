@@ -39,6 +39,11 @@ void forget_stepped_places(void);
 /* How often an instruction is stepped; 1 to 65535. */
 extern unsigned steps_of_a_place;
 
+/* Of all sites of a kind that were stepped since forget_stepped_places(): 1 << enum tp_form_kind, by what the library said
+ * that they held. print_stepped_sites() prints how many sites that were, by kind and form. */
+unsigned stepped_forms(unsigned kind);
+void print_stepped_sites(void);
+
 struct steps_report step_with_shadow(void (*run)(void), uint64_t limit);
 
 void add_steps_report(struct steps_report *sum, const struct steps_report *report);

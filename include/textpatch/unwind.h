@@ -283,9 +283,12 @@ static inline uint64_t tp_breakpoint_moving(const struct tp_regs *regs) {
  */
 static inline void tp_breakpoint_go_to(struct tp_regs *regs, uintptr_t ip) {
     volatile struct tp_regs *frame = regs;
-    frame->error_code = tp_breakpoint_moving(regs);
+    const bool is_first = frame->error_code == 0; /* else it has been moved: rip is no longer behind the int3 */
+    if (is_first)
+        frame->error_code = tp_breakpoint_moving(regs);
     frame->rip = ip;
-    frame->error_code = TP_BREAKPOINT_MOVED;
+    if (is_first)
+        frame->error_code = TP_BREAKPOINT_MOVED;
 }
 
 #ifdef __cplusplus

@@ -58,6 +58,25 @@ static void step_case(const struct ktap_suite *suite, const struct ktap_case *st
     forget_table();
 }
 
+/* What sites of each kind can hold. */
+#define FORM(name) (1u << TP_FORM_##name)
+static const struct {
+    uint8_t kind;
+    uint16_t forms;
+} expected_forms[] = {
+    {TP_KIND_ALTERNATIVE, FORM(ORIGINAL) | FORM(REPLACEMENT)},
+    {TP_KIND_OP, FORM(ORIGINAL) | FORM(INLINE) | FORM(DIRECT) | FORM(NOP) | FORM(TRAP)},
+    {TP_KIND_STATIC_CALL, FORM(ORIGINAL) | FORM(INLINE) | FORM(DIRECT) | FORM(NOP) | FORM(RETURN)},
+    {TP_KIND_TRAMPOLINE, FORM(ORIGINAL) | FORM(DIRECT)},
+    {TP_KIND_STATIC_KEY, FORM(NOP) | FORM(JUMP)},
+    {TP_KIND_LOCK_PREFIX, FORM(ORIGINAL) | FORM(PREFIX)},
+};
+
+static void expect_all_forms(void) {
+    for (unsigned i = 0; i < sizeof expected_forms / sizeof *expected_forms; i++)
+        EXPECT_EQUAL(stepped_forms(expected_forms[i].kind) & expected_forms[i].forms, expected_forms[i].forms);
+}
+
 static void step_suites(void) {
     REQUIRE_NATIVE();
     REQUIRE_TABLE();
@@ -75,8 +94,11 @@ static void step_suites(void) {
     EXPECT(sum.breakpoints > 0);
     EXPECT(sum.shadow.in_handlers > 0);
     EXPECT(sum.shadow.moves > 0);
+    EXPECT_EQUAL(sum.shadow.left_out, 0);
     for (unsigned form = 0; form < STEP_FORMS; form++)
         EXPECT(sum.at_sites[form] > 0);
+    print_stepped_sites();
+    expect_all_forms();
 }
 
 /* ---- What the union is for ---- */

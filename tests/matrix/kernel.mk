@@ -63,8 +63,8 @@ endif
 
 # Nothing that the port does while text is half patched holds a site, whatever the compiler inlines.
 live_checks = --port live_port --no-return panic
-# The module that the suites modules and live_modules load: `ld -r` takes machine code alone.
-ifdef TOOL
+# The module that the suites modules and live_modules load: `ld -r` takes machine code alone. Not with WITHOUT_MODULE.
+ifneq ($(and $(TOOL),$(if $(WITHOUT_MODULE),,yes)),)
 module := objects/modules/calls.c.o objects/modules/calls.asm.o
 $(module): CFLAGS := $(filter-out -flto%,$(CFLAGS))
 endif

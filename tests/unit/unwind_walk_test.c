@@ -312,6 +312,31 @@ static void breakpoint(void **state) {
     }
 }
 
+/* By a handler of the kernel's own: from behind an int3, and from where the library's had moved it already. */
+static void go_to(void **state) {
+    (void)state;
+    struct tp_regs *regs = lay_regs(0, 0, CALL_8, at(0, 30));
+    const uintptr_t first = in(END), second = in(CALL_8) + 3;
+    regs->vector = 3;
+    regs->rip = in(CALL_8) + 1;
+    expect_moved(regs, in(CALL_8), at(0, 30));
+    tp_breakpoint_go_to(regs, first);
+    expect_moved(regs, first, at(0, 30));
+    tp_breakpoint_go_to(regs, second);
+    expect_moved(regs, second, at(0, 30));
+    assert_int_equal(regs->error_code, TP_BREAKPOINT_MOVED);
+    regs->error_code = 0; /* a call that was emulated */
+    regs->rip = in(CALL_8) + 1;
+    regs->error_code = tp_breakpoint_moving(regs);
+    regs->rip = first;
+    regs->rsp -= 8;
+    const uint64_t code = regs->error_code;
+    expect_moved(regs, first, at(0, 29));
+    tp_breakpoint_go_to(regs, second);
+    expect_moved(regs, second, at(0, 29));
+    assert_int_equal(regs->error_code, code);
+}
+
 static void other_stacks(void **state) {
     (void)state;
     lay_regs(0, 3, WORDS_TRAP, at(1, 5)); /* 0 by registers to 1 */
@@ -464,7 +489,7 @@ static __attribute__((noinline)) void here(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(calls),        CASE(from_memory), CASE(from_registers), CASE(behind), CASE(registers), CASE(breakpoint),
+        CASE(calls),        CASE(from_memory), CASE(from_registers), CASE(behind), CASE(registers), CASE(breakpoint), CASE(go_to),
         CASE(other_stacks), CASE(lower),       CASE(frame_pointers), CASE(bounds), CASE(unknown_stack),
         CASE(odd),          CASE(no_stack), CASE(here),
     };
