@@ -164,7 +164,7 @@ static void redirect(uint8_t *call, uint64_t target) {
 static void make_branch_inside(void) { redirect(find_call("tp_init"), target_of(&any(TP_KIND_OP)->text) + 2); }
 static void make_reached(void) {
     const struct kernel_symbol *holder = function_at(good, target_of(&any(TP_KIND_OP)->text));
-    redirect(find_call("tp_batch_resume"), holder->address);
+    redirect(find_call("tp_live_resume"), holder->address);
 }
 
 /* push %rdi; nop in place of pushf; pop: other sites' inline forms have the stack as it was there. */

@@ -19,7 +19,10 @@
 #include "disassemble.h"
 #include "report.h"
 
-/* #BP, and what changes text while others run it. Where `with` is linked, the root must be; not all kernels link all. */
+/*
+ * #BP, and what changes text while others run it: tp_live_resume() is the whole of such a pass. Where `with` is linked, the
+ * root must be; not all kernels link all.
+ */
 static const struct root {
     const char *name, *with;
 } roots[] = {
@@ -37,8 +40,6 @@ static const struct root {
     {"tp_live_run", "tp_live_resume"},
     {"tp_live_write_stopped", "tp_live_resume"},
     {"tp_outside_changing", "tp_live_resume"},
-    {"tp_batch_commit", NULL},
-    {"tp_batch_resume", NULL},
     {"tp_serialize_cpu", NULL},
 };
 
@@ -90,17 +91,21 @@ static void check_function(const struct walk *walk, uint32_t index) {
 }
 
 static void follow_function(struct walk *walk, uint32_t index) {
-    const struct kernel_symbol *function = &walk->image->kernel->functions[index];
-    for (uint64_t at = function->address; at < function->end; at++) {
+    const struct image *image = walk->image;
+    const struct kernel_symbol *function = &image->kernel->functions[index];
+    /* A hostile file's function may be larger than the text. */
+    uint64_t start = function->address > image->text_start ? function->address : image->text_start;
+    uint64_t end = function->end < image->text_end ? function->end : image->text_end;
+    for (uint64_t at = start; at < end; at++) {
         if (!begins_instruction(walk->map, at))
             continue;
-        const uint8_t *bytes = memory_at(walk->image, at, function->end - at);
-        unsigned length = measure_instruction(bytes, function->end - at);
+        const uint8_t *bytes = memory_at(image, at, end - at);
+        unsigned length = measure_instruction(bytes, end - at);
         struct flow flow = follow_instruction(bytes, length, at);
         uint64_t next = at + length;
         if (flow.direct)
             reach(walk, flow.target, index + 1);
-        if (next >= function->end && !flow.ends) /* one that goes on into the next */
+        if (next >= end && !flow.ends) /* one that goes on into the next */
             reach(walk, next, index + 1);
     }
 }
