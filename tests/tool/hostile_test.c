@@ -7,6 +7,7 @@
  *   headers     each field of the ELF header, of each program header and of each section header, with each of a set of
  *               values that are at an edge of something
  *   symbols     each field of the symbols that name the tables, likewise
+ *   sections    code that overlaps other code is refused; a function of 2^60 bytes, reached from a hook, takes no time
  *   truncated   the file's first bytes only, in many lengths
  *   bytes       random bytes in the tables
  *   frames      each byte of .eh_frame, with each value (under sanitizers: with each bit changed); its ends
@@ -114,6 +115,57 @@ static void test_symbols(void **state) {
     }
     print_message("%u changed symbols, %u refused\n", runs, refused);
     assert_true(refused > runs / 8);
+}
+
+static uint64_t end_of_code(void) {
+    uint64_t end = 0;
+    for (uint32_t i = 1; i < good->section_count; i++)
+        if (is_executable(&good->sections[i]) && good->sections[i].address + good->sections[i].size > end)
+            end = good->sections[i].address + good->sections[i].size;
+    return end;
+}
+
+/* A section that isn't loaded becomes one of code without bytes; returns its number. */
+static uint16_t add_code(uint64_t address, uint64_t size) {
+    Elf64_Shdr *headers = (Elf64_Shdr *)(bytes + ((Elf64_Ehdr *)bytes)->e_shoff);
+    for (uint32_t i = 1; i < good->section_count; i++)
+        if (good->sections[i].type == SHT_PROGBITS && !(good->sections[i].flags & SHF_ALLOC)) {
+            headers[i].sh_type = SHT_NOBITS;
+            headers[i].sh_flags = SHF_ALLOC | SHF_EXECINSTR;
+            headers[i].sh_addr = address;
+            headers[i].sh_size = size;
+            return (uint16_t)i;
+        }
+    fail_msg("each section is loaded");
+    return 0;
+}
+
+static void move_symbol(const char *name, uint16_t section, uint64_t address) {
+    const struct kernel_section *table = find_section(good, ".symtab"), *strings = find_section(good, ".strtab");
+    for (size_t at = 0; at < table->size; at += sizeof(Elf64_Sym)) {
+        Elf64_Sym *symbol = (Elf64_Sym *)(bytes + table->offset + at);
+        if (strcmp((const char *)strings->bytes + symbol->st_name, name) != 0)
+            continue;
+        symbol->st_shndx = section;
+        symbol->st_value = address;
+        return;
+    }
+    fail_msg("no symbol %s", name);
+}
+
+static void test_sections(void **state) {
+    const uint64_t end = end_of_code();
+    (void)state;
+    restore();
+    add_code(end - 16, UINT64_C(1) << 40);
+    assert_non_null(strstr(judge(), "are executable, and overlap at 0x"));
+    static const char *const hooks[] = {"tp_serialize", NULL};
+    restore();
+    move_symbol(hooks[0], add_code(end, UINT64_C(1) << 60), end);
+    check_options.hooks = hooks;
+    count_run();
+    check_options.hooks = NULL;
+    assert_null(strstr(said, "overlap"));
 }
 
 static void test_truncated(void **state) {
@@ -228,12 +280,14 @@ int main(int count, char **words) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_control), cmocka_unit_test(test_headers),
                                        cmocka_unit_test(test_symbols), cmocka_unit_test(test_truncated),
                                        cmocka_unit_test(test_bytes),   cmocka_unit_test(test_control)};
+    const struct CMUnitTest check_tests[] = {cmocka_unit_test(test_sections), cmocka_unit_test(test_control)};
     const struct CMUnitTest orc_tests[] = {cmocka_unit_test(test_frames), cmocka_unit_test(test_hints),
                                            cmocka_unit_test(test_code), cmocka_unit_test(test_control)};
     if (count != 3)
         return 2;
     use_kernel(words[1], complaint_of);
     int failed = cmocka_run_group_tests_name("check", tests, NULL, NULL);
+    failed += cmocka_run_group_tests_name("check alone", check_tests, NULL, NULL);
     use_kernel(words[2], orc_complaint_of);
     failed += cmocka_run_group_tests_name("orc", tests, NULL, NULL);
     failed += cmocka_run_group_tests_name("orc alone", orc_tests, NULL, NULL);

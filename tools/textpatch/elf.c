@@ -107,6 +107,26 @@ static void name_sections(struct kernel *kernel, Elf *elf) {
     }
 }
 
+static int compare_addresses(const void *left, const void *right) {
+    const struct kernel_section *a = *(const struct kernel_section *const *)left;
+    const struct kernel_section *b = *(const struct kernel_section *const *)right;
+    return a->address < b->address ? -1 : a->address > b->address;
+}
+
+/* What one address holds, and which function, must be one thing. */
+static void refuse_overlaps(const struct kernel *kernel) {
+    const struct kernel_section **code = allocate(kernel->section_count, sizeof *code);
+    uint32_t count = 0;
+    for (uint32_t i = 1; i < kernel->section_count; i++)
+        if (is_executable(&kernel->sections[i]) && kernel->sections[i].size)
+            code[count++] = &kernel->sections[i];
+    qsort(code, count, sizeof *code, compare_addresses);
+    for (uint32_t i = 1; i < count; i++)
+        if (code[i]->address - code[i - 1]->address < code[i - 1]->size)
+            give_up("sections %s (%u) and %s (%u) are executable, and overlap at 0x%lx", code[i - 1]->name,
+                    code[i - 1]->index, code[i]->name, code[i]->index, (unsigned long)code[i]->address);
+}
+
 static void read_sections(struct kernel *kernel, Elf *elf) {
     size_t count;
     if (elf_getshdrnum(elf, &count) != 0)
@@ -118,6 +138,7 @@ static void read_sections(struct kernel *kernel, Elf *elf) {
     for (uint32_t i = 0; i < count; i++)
         read_section(kernel, elf, i);
     name_sections(kernel, elf);
+    refuse_overlaps(kernel);
 }
 
 static void read_segments(struct kernel *kernel, Elf *elf) {

@@ -104,6 +104,8 @@ static const char *find_branch(const struct text_map *map, const struct kernel_s
         return "nothing leads to it, as far as branches say where they lead";
     uint64_t at = find_instruction(map, field - 1);
     const uint8_t *bytes = memory_at(map->image, at, function->end - at);
+    if (!bytes)
+        return "its function goes past the text";
     if (tp_insn_decode(bytes, bytes + (function->end - at), &insn) != TP_OK || at + insn.operand_offset != field)
         return "it is in the middle of an instruction";
     found->address = at;
