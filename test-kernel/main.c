@@ -20,8 +20,8 @@
     macro(interrupts) macro(user) macro(entry_steps) macro(entry_faults) macro(live_cpus) macro(user_cpus)   \
     macro(unwind) macro(entry_returns) macro(entry_registers) macro(live_switch) macro(live_images)          \
     macro(live_errors) macro(live_order) macro(live_breakpoint) macro(live_controls) macro(live_storm)       \
-    macro(inline_calls) macro(modules) macro(modules_steps) macro(live_modules) macro(live_user)             \
-    macro(unwind_steps) macro(unwind_entries)
+    macro(inline_calls) macro(live_inline_calls) macro(modules) macro(modules_steps) macro(live_modules)     \
+    macro(live_user) macro(unwind_steps) macro(unwind_entries)
 
 #define DECLARE_SUITE(name) extern const struct ktap_suite suite_##name;
 #define LIST_SUITE(name) &suite_##name,
