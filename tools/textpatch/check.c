@@ -65,7 +65,7 @@ void prove_kernel(const struct kernel *kernel, const struct check_options *optio
     check_forms(image, map, options->call_scheme);
     check_calls(image, map, options);
     if (count_complaints() == before) /* else it is of no such text */
-        check_unwind(image, options->call_scheme);
+        check_unwind(image, options);
     if (options->verbose)
         print_geometry(image);
 }

@@ -51,8 +51,11 @@ void check_union(const struct image *image, const struct site_forms *site, uint8
  */
 void check_calls(const struct image *image, const struct text_map *map, const struct check_options *options);
 
-/* The unwind table, where one is linked: it is sound, and the one that `orc` makes of this text (check_unwind.c). */
-void check_unwind(struct image *image, uint8_t call_scheme);
+/*
+ * The unwind table, where one is linked: it is sound, and the one that `orc` makes of this text, unless what that is made of
+ * was stripped (check_unwind.c).
+ */
+void check_unwind(struct image *image, const struct check_options *options);
 
 /* Two links of one kernel (check_against.c): all functions lie where they lay in the first. */
 void check_same_text(const struct kernel *kernel, const struct kernel *first);

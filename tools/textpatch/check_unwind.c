@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The unwind table of a kernel, held against one that is made anew of the same text.
+ *
+ * Edge cases
+ *   - What it was made of may be stripped when it has served: then it is what the library takes, and speaks of this text.
+ */
 #include "check.h"
+
+#include <stdio.h>
 
 #include "orc.h"
 #include "report.h"
@@ -73,8 +81,9 @@ static uint64_t measure(const struct tp_unwind_table *table) {
     return (uint64_t)(end - (const uint8_t *)table->ips) + sizeof(struct tp_orc_head);
 }
 
-void check_unwind(struct image *image, uint8_t call_scheme) {
-    const struct orc_options options = {.call_scheme = call_scheme, .quiet = true};
+void check_unwind(struct image *image, const struct check_options *options) {
+    const struct orc_options anew = {.call_scheme = options->call_scheme, .quiet = true};
+    const char *stripped = find_stripped(image->own, image->text_start, image->text_end);
     uint64_t start = need_symbol(image->own, "__tp_orc")->address, end = need_symbol(image->own, "__tp_orc_end")->address;
     struct tp_unwind_table table;
     if (start == end || !take_table(image, start, end - start, &table))
@@ -87,6 +96,8 @@ void check_unwind(struct image *image, uint8_t call_scheme) {
     else if (measure(&table) != end - start)
         complain("unwind table: it has 0x%lx bytes, and 0x%lx lie between __tp_orc (0x%lx) and __tp_orc_end: are there two?",
                  (unsigned long)measure(&table), (unsigned long)(end - start), (unsigned long)start);
-    else
-        compare_anew(image, &options, &table);
+    else if (!stripped)
+        compare_anew(image, &anew, &table);
+    else if (options->verbose)
+        printf("unwind table: not made anew, and so not compared: there is no %s any more\n", stripped);
 }

@@ -116,6 +116,8 @@ bool read_frames(struct orc_text *text, struct frame_range **ranges, uint32_t *c
 bool lacks_frames(const struct orc_text *text);
 void follow_frames(struct orc_text *text, const struct frame_range *ranges, uint32_t count);
 void read_hints(struct orc_text *text);
+/* The section that a table was made of and that has been taken from the kernel since; NULL if a table can be made of it. */
+const char *find_stripped(const struct kernel *kernel, uint64_t start, uint64_t end);
 void find_sites(struct orc_text *text, const struct image *image);
 /* The site that begins here; NULL if there is none. */
 const struct site_forms *site_at(const struct orc_text *text, uint64_t address);

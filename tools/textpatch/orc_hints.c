@@ -98,19 +98,31 @@ static void take_hint(struct orc_text *text, const struct hint *hint, uint64_t o
 }
 
 /* Code of the library's that can't be followed without its hints; those of a kernel's own go the same way. */
-static const struct kernel_symbol *find_hinted(const struct orc_text *text) {
+static const struct kernel_symbol *find_hinted(const struct kernel *kernel, uint64_t start, uint64_t end) {
     static const char *const names[] = {"tp_breakpoint_entry", "tp_breakpoint_entry_copied", "tp_return",
                                         "tp_breakpoint_entry_xen_pv"};
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
-        const struct kernel_symbol *symbol = find_symbol(text->kernel, names[i]);
-        if (symbol && lies_in_text(text, symbol->address))
+        const struct kernel_symbol *symbol = find_symbol(kernel, names[i]);
+        if (symbol && symbol->address >= start && symbol->address < end)
             return symbol;
     }
     return NULL;
 }
 
+static const struct kernel_section *find_hints(const struct kernel *kernel) {
+    const struct kernel_section *section = find_section(kernel, SECTION);
+    return section && section->bytes ? section : NULL;
+}
+
+const char *find_stripped(const struct kernel *kernel, uint64_t start, uint64_t end) {
+    const struct kernel_section *frames = find_section(kernel, ".eh_frame");
+    if (!frames || !frames->bytes || !frames->size)
+        return ".eh_frame";
+    return !find_hints(kernel) && find_hinted(kernel, start, end) ? SECTION : NULL;
+}
+
 static void miss_hints(const struct orc_text *text) {
-    const struct kernel_symbol *hinted = find_hinted(text);
+    const struct kernel_symbol *hinted = find_hinted(text->kernel, text->start, text->end);
     if (hinted)
         complain("section " SECTION " is missing, and %s needs it: its hints were stripped. Link without -S and -s, and strip "
                  "when textpatch is done",
@@ -118,8 +130,8 @@ static void miss_hints(const struct orc_text *text) {
 }
 
 void read_hints(struct orc_text *text) {
-    const struct kernel_section *section = find_section(text->kernel, SECTION);
-    if (!section || !section->bytes) {
+    const struct kernel_section *section = find_hints(text->kernel);
+    if (!section) {
         miss_hints(text);
         return;
     }
