@@ -25,18 +25,24 @@ void forget_table(void) {
     EXPECT_OK(tp_unwind_remove(&kernel_table));
 }
 
-struct tp_orc_entry *copy_table(struct tp_unwind_table *copy) {
-    if (kernel_table.count > ENTRIES)
+static struct tp_orc_entry *copy_any(const struct tp_unwind_table *table, struct tp_unwind_table *copy) {
+    if (table->count > ENTRIES)
         return NULL;
-    for (uint32_t i = 0; i < kernel_table.count; i++)
-        entries[i] = kernel_table.entries[i];
-    *copy = kernel_table;
+    for (uint32_t i = 0; i < table->count; i++)
+        entries[i] = table->entries[i];
+    *copy = *table;
     copy->entries = entries;
     return entries;
 }
 
+struct tp_orc_entry *copy_table(struct tp_unwind_table *copy) {
+    return copy_any(&kernel_table, copy);
+}
+
 static bool narrow(const struct tp_site_info *site, void *argument) {
     const struct tp_unwind_table *narrowed = argument;
+    if (site->address - narrowed->text_start >= narrowed->text_size)
+        return true;
     uint32_t start = (uint32_t)(site->address - narrowed->text_start), first = 0;
     for (uint32_t i = 0; i < narrowed->count && narrowed->ips[i] < start + site->length; i++) {
         if (narrowed->ips[i] <= start)
@@ -47,11 +53,15 @@ static bool narrow(const struct tp_site_info *site, void *argument) {
     return true;
 }
 
-bool narrow_table(struct tp_unwind_table *copy) {
-    if (!copy_table(copy))
+bool narrow_any_table(const struct tp_unwind_table *table, struct tp_unwind_table *copy) {
+    if (!copy_any(table, copy))
         return false;
     tp_for_each_site(narrow, copy);
     return true;
+}
+
+bool narrow_table(struct tp_unwind_table *copy) {
+    return narrow_any_table(&kernel_table, copy);
 }
 
 unsigned long push_and_pop(unsigned long value);

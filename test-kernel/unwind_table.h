@@ -18,6 +18,8 @@ struct tp_orc_entry *copy_table(struct tp_unwind_table *copy);
 
 /* A copy in which all entries of a site say what its first does: as if there were no union. False: too long. */
 bool narrow_table(struct tp_unwind_table *copy);
+/* The same of another table than the kernel's; the entries are those of the one copy. */
+bool narrow_any_table(const struct tp_unwind_table *table, struct tp_unwind_table *copy);
 
 /* Ops and a static call whose inline forms push and pop, the latter under Xen, too. */
 void run_flags(void);
