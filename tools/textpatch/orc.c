@@ -6,11 +6,11 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <textpatch/live.h>
 
 #include "commands.h"
+#include "output.h"
 #include "report.h"
 
 struct options {
@@ -77,13 +77,6 @@ struct orc_text *describe_text(const struct kernel *kernel, const struct orc_opt
     return take_records(image) ? describe_image(image, options) : NULL;
 }
 
-/* Whoever builds with it must not find half of it. What is no file of its own (/dev/null) stays. */
-static void remove_file(const char *path) {
-    struct stat status;
-    if (lstat(path, &status) == 0 && S_ISREG(status.st_mode))
-        remove(path);
-}
-
 static void write_file(const struct orc_text *text, const char *path) {
     FILE *out = path ? fopen(path, "w") : stdout;
     if (!out)
@@ -94,13 +87,15 @@ static void write_file(const struct orc_text *text, const char *path) {
         failed = fclose(out) != 0 || failed;
     if (failed)
         complain("%s could not be written", path ? path : "the table");
-    if (out != stdout && count_complaints())
-        remove_file(path);
+    if (count_complaints())
+        remove_output(path);
 }
 
 static void make_table(void *argument) {
     struct options options = read_options(argument);
-    const struct orc_text *text = describe_text(open_kernel(options.kernel), &options.table);
+    const struct kernel *kernel = open_kernel(options.kernel);
+    remove_output(options.output); /* no error from here on leaves an older one behind */
+    const struct orc_text *text = describe_text(kernel, &options.table);
     if (text)
         write_file(text, options.output);
 }

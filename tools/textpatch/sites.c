@@ -26,6 +26,7 @@
 #include "check_map.h"
 #include "commands.h"
 #include "image.h"
+#include "output.h"
 #include "report.h"
 
 struct options {
@@ -38,6 +39,13 @@ struct found {
     uint64_t address;
     const struct trampoline *trampoline;
     unsigned length, detail;
+};
+
+/* As assembler source. */
+struct records {
+    const char **texts;
+    size_t count, room;
+    uint32_t relocations; /* that were looked at */
 };
 
 static struct options read_options(const struct arguments *arguments) {
@@ -209,22 +217,30 @@ static const char *name_place(const struct image *image, uint64_t address) {
     return format_text("%s - 0x%lx", image->anchor_name, (unsigned long)(base - address));
 }
 
-static void write_record(FILE *out, const struct image *image, const struct found *found) {
-    fprintf(out, "\t.long %s - ., %s - ., %s - .\n", name_place(image, found->address),
-            name_cell(image, found->trampoline->cell), name_place(image, found->trampoline->address));
-    fprintf(out, "\t.byte %u, %u\n\t.short 0x%x\n", found->length, TP_RECORD_VERSION << 4 | TP_KIND_STATIC_CALL,
-            found->detail);
+static const char *format_record(const struct image *image, const struct found *found) {
+    return format_text("\t.long %s - ., %s - ., %s - .\n\t.byte %u, %u\n\t.short 0x%x\n", name_place(image, found->address),
+                       name_cell(image, found->trampoline->cell), name_place(image, found->trampoline->address),
+                       found->length, TP_RECORD_VERSION << 4 | TP_KIND_STATIC_CALL, found->detail);
 }
 
-static void write_section(FILE *out, const struct text_map *map, const struct options *options,
-                          const struct kernel_section *section, uint32_t *relocations) {
+static void add_record(struct records *records, const char *text) {
+    if (records->count == records->room) {
+        size_t room = records->room ? 2 * records->room : 256;
+        records->texts = grow(records->texts, records->count, room, sizeof *records->texts);
+        records->room = room;
+    }
+    records->texts[records->count++] = text;
+}
+
+static void find_sites_of(struct records *records, const struct text_map *map, const struct options *options,
+                          const struct kernel_section *section) {
     uint32_t count;
     const struct kernel_relocation *all = read_relocations(map->image->own, section, &count);
-    *relocations += count;
+    records->relocations += count;
     for (uint32_t i = 0; i < count; i++) {
         struct found found = {.length = 0};
         if (judge(map, options, section, &all[i], &found))
-            write_record(out, map->image, &found);
+            add_record(records, format_record(map->image, &found));
     }
 }
 
@@ -236,27 +252,37 @@ static bool keeps_relocations(const struct kernel *kernel) {
     return false;
 }
 
+static void write_file(const struct records *records, const char *path) {
+    FILE *out = fopen(path, "w");
+    if (!out)
+        give_up("%s can't be written", path);
+    fprintf(out, "# Sites of static calls, by `textpatch sites`: for the second link.\n"
+                 "\t.section .textpatch.sites, \"aw\", @progbits\n\t.balign 4\n");
+    for (size_t i = 0; i < records->count; i++)
+        fputs(records->texts[i], out);
+    fprintf(out, "\t.section .note.GNU-stack, \"\", @progbits\n");
+    if ((ferror(out) | fclose(out)) != 0)
+        complain("%s could not be written", path);
+}
+
 static void write_sites(void *argument) {
     struct options options = read_options(argument);
     const struct kernel *kernel = open_kernel(options.kernel);
+    remove_output(options.output); /* no error from here on leaves an older one behind */
     struct image *image = load_image(kernel);
-    uint32_t relocations = 0;
+    struct records records = {.count = 0};
     if (!take_records(image))
         return;
     const struct text_map *map = map_text(image);
-    FILE *out = fopen(options.output, "w");
-    if (!out)
-        give_up("%s can't be written", options.output);
-    fprintf(out, "# Sites of static calls, by `textpatch sites`: for the second link.\n"
-                 "\t.section .textpatch.sites, \"aw\", @progbits\n\t.balign 4\n");
     for (uint32_t i = 1; i < kernel->section_count; i++)
         if (is_executable(&kernel->sections[i]))
-            write_section(out, map, &options, &kernel->sections[i], &relocations);
-    fprintf(out, "\t.section .note.GNU-stack, \"\", @progbits\n");
-    if ((ferror(out) | fclose(out)) != 0)
-        complain("%s could not be written", options.output);
-    if (relocations == 0 && !(image->is_module && keeps_relocations(kernel)))
+            find_sites_of(&records, map, &options, &kernel->sections[i]);
+    if (records.relocations == 0 && !(image->is_module && keeps_relocations(kernel)))
         complain("no relocations of its text were kept: link it with --emit-relocs (-Wl,--emit-relocs)");
+    if (count_complaints() == 0)
+        write_file(&records, options.output);
+    if (count_complaints())
+        remove_output(options.output);
 }
 
 const struct command sites_command = {
