@@ -242,7 +242,7 @@ static void compare_links(void *argument) {
 }
 
 static void run_sites(const struct target *target) {
-    char output[] = "/dev/null", dash_o[] = "-o", verbose[] = "--verbose", except[] = "--except";
+    char output[] = "/dev/stdout", dash_o[] = "-o", verbose[] = "--verbose", except[] = "--except";
     char section[] = "--except-section", text[] = ".text.trampolines", function[sizeof target->function];
     memcpy(function, target->function, sizeof function);
     char *words[] = {changed_path, dash_o, output, verbose, except, function, section, text, NULL};
