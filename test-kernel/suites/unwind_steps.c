@@ -18,7 +18,8 @@
 /* The last ones switch live; the other CPUs are theirs to answer. */
 #define FOR_EACH_STEPPED(macro)                                                                              \
     macro(ops) macro(op_calls) macro(op_registers) macro(alternatives) macro(static_calls) macro(static_keys) \
-    macro(lock_prefix) macro(engine) macro(port_hooks) macro(bad_images) macro(live_order) macro(live_breakpoint)
+    macro(lock_prefix) macro(engine) macro(port_hooks) macro(bad_images) macro(live_order) macro(live_breakpoint) \
+    macro(inline_calls)
 
 #define DECLARE_STEPPED(name) extern const struct ktap_suite suite_##name;
 #define LIST_STEPPED(name) &suite_##name,
