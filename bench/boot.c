@@ -16,6 +16,7 @@
  *   where it is CPUID, it traps to the hypervisor.
  */
 #include "bench.h"
+#include "library.h"
 
 #include <sys/mman.h>
 #include <time.h>
@@ -80,14 +81,6 @@ static uint32_t random_below(uint32_t limit) {
 /* A field that holds the distance from itself to `target`. */
 static void point(int32_t *field, const void *target) {
     *field = (int32_t)((const uint8_t *)target - (const uint8_t *)field);
-}
-
-static void must(enum tp_status status) {
-    static char message[TP_MESSAGE_MAX];
-    if (status == TP_OK)
-        return;
-    tp_format_error(tp_last_error(), message, sizeof message);
-    bench_die("boot: %s", message);
 }
 
 /* An inline form lies among its image's replacements. */
@@ -243,24 +236,24 @@ static void start_library(void) {
     image.replacements = arena->replacements.bytes;
     image.replacements_end = arena->replacements.bytes + arena->replacements.used;
     image.index = arena->index;
-    must(tp_init(&port));
+    bench_must(tp_init(&port));
     for (unsigned i = 0; i < 6; i++)
-        must(tp_feature_set((uint16_t)TP_FEATURE_KERNEL(i)));
-    must(tp_image_add(&image));
+        bench_must(tp_feature_set((uint16_t)TP_FEATURE_KERNEL(i)));
+    bench_must(tp_image_add(&image));
 }
 
 /* What memcpy has to write, from what the library wrote; proof, too, that both do the same work. */
 static void prepare_copies(void) {
     memcpy(arena->pristine, arena->text, TEXT_SIZE);
-    must(tp_apply());
-    must(tp_audit(NULL, NULL));
+    bench_must(tp_apply());
+    bench_must(tp_audit(NULL, NULL));
     memcpy(arena->applied, arena->text, TEXT_SIZE);
     for (unsigned i = 0; i < SITES; i++) {
         const struct tp_site *site = &arena->sites[i];
         arena->copies[i].address = (uint8_t *)&site->text + site->text;
         memcpy(arena->copies[i].bytes, arena->copies[i].address, sizeof arena->copies[i].bytes);
     }
-    must(tp_revert());
+    bench_must(tp_revert());
     if (memcmp(arena->text, arena->pristine, TEXT_SIZE) != 0)
         bench_die("boot: tp_revert() left changes");
 }
@@ -290,10 +283,10 @@ static double time_apply(void) {
     double start = now();
     enum tp_status status = tp_apply();
     double end = now();
-    must(status);
+    bench_must(status);
     if (memcmp(arena->text, arena->applied, TEXT_SIZE) != 0)
         bench_die("boot: tp_apply() wrote other bytes than before");
-    must(tp_revert());
+    bench_must(tp_revert());
     return (end - start) / SITES;
 }
 

@@ -17,9 +17,8 @@
  *   a third of a multiplication that waits for the one before; the TSC ticks at another rate.
  */
 #include "bench.h"
+#include "library.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <textpatch/textpatch.h>
 
@@ -121,30 +120,6 @@ enum { LIVE_CALLS = 4 };
 LIVE_FUNCTION(clobber_site, TP_CALLEE_SAVE_CALL(ops.count))
 LIVE_FUNCTION(clobber_hand, C_ABI_CALL)
 
-static void must(enum tp_status status) {
-    static char message[TP_MESSAGE_MAX];
-    if (status == TP_OK)
-        return;
-    tp_format_error(tp_last_error(), message, sizeof message);
-    bench_die("site: %s", message);
-}
-
-/* The port: text is its own alias while a pass runs. */
-static void protect(uintptr_t address, size_t length, int protection) {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = address & ~(page - 1);
-    if (mprotect((void *)start, address + length - start, protection) != 0)
-        bench_die("site: mprotect failed");
-}
-
-static void *map_text(uintptr_t address, size_t length) {
-    protect(address, length, PROT_READ | PROT_WRITE | PROT_EXEC);
-    return (void *)address;
-}
-
-static void unmap_text(void *alias, size_t length) {
-    protect((uintptr_t)alias, length, PROT_READ | PROT_EXEC);
-}
-
 static void (*timed)(unsigned long);
 static void (*timed_reference)(unsigned long);
 static unsigned long loops;
@@ -207,15 +182,14 @@ static void remark(const char *text, void (*site)(unsigned long), void (*hand)(u
 
 int main(void) {
     extern const char __executable_start[], etext[];
-    static const struct tp_port port = {.map_text = map_text, .unmap_text = unmap_text};
     static struct tp_image image;
     bench_pin();
-    must(tp_init(&port));
+    bench_must(tp_init(&bench_text_port));
     tp_kernel_image(&image, __executable_start, etext);
-    must(tp_image_add(&image));
+    bench_must(tp_image_add(&image));
     row("site.save_fl.indirect", indirect_site, inline_hand);
-    must(tp_apply());
-    must(tp_audit(NULL, NULL));
+    bench_must(tp_apply());
+    bench_must(tp_audit(NULL, NULL));
     row("site.save_fl.inline", inline_site, inline_hand);
     row("site.save_fl.direct", direct_site, direct_hand);
     row("site.nop", nop_site, nop_hand);
@@ -224,6 +198,6 @@ int main(void) {
     remark("inline against the same bytes by hand", inline_site, inline_hand_padded);
     remark("direct against a call without prefix by hand", direct_site, direct_hand_short);
     remark("direct against inline by hand", direct_site, inline_hand);
-    must(tp_revert());
+    bench_must(tp_revert());
     return 0;
 }

@@ -11,38 +11,13 @@
  *   static_call.trampoline   the same for a call that goes through the trampoline
  */
 #include "bench.h"
+#include "library.h"
 
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <textpatch/textpatch.h>
 
 #include "unwind.h"
-
-static void must(enum tp_status status) {
-    static char message[TP_MESSAGE_MAX];
-    if (status == TP_OK)
-        return;
-    tp_format_error(tp_last_error(), message, sizeof message);
-    bench_die("unwind: %s", message);
-}
-
-/* The port: text is its own alias while a pass runs. */
-static void protect(uintptr_t address, size_t length, int protection) {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = address & ~(page - 1);
-    if (mprotect((void *)start, address + length - start, protection) != 0)
-        bench_die("unwind: mprotect failed");
-}
-
-static void *map_text(uintptr_t address, size_t length) {
-    protect(address, length, PROT_READ | PROT_WRITE | PROT_EXEC);
-    return (void *)address;
-}
-
-static void unmap_text(void *alias, size_t length) {
-    protect((uintptr_t)alias, length, PROT_READ | PROT_EXEC);
-}
 
 static double read_clock(void) {
     struct timespec now;
@@ -64,14 +39,13 @@ double bench_nanoseconds(void) {
 
 int main(void) {
     extern const char __executable_start[], etext[];
-    static const struct tp_port port = {.map_text = map_text, .unmap_text = unmap_text};
     static struct tp_image image;
     bench_pin();
-    must(tp_init(&port));
+    bench_must(tp_init(&bench_text_port));
     tp_kernel_image(&image, __executable_start, etext);
-    must(tp_image_add(&image));
-    must(tp_apply());
-    must(tp_audit(NULL, NULL));
+    bench_must(tp_image_add(&image));
+    bench_must(tp_apply());
+    bench_must(tp_audit(NULL, NULL));
     bench_frames();
     bench_static_calls();
     bench_tool();

@@ -6,7 +6,7 @@
 
 #include "native.h"
 
-enum { FLAGS_TF = 1 << 8, FLAGS_RF = 1 << 16, IRET_FLAGS = 2 };
+enum { FLAGS_RF = 1 << 16, IRET_FLAGS = 2 };
 
 /* How often an instruction has been stepped, by its offset from the text's start. */
 enum { TEXT_ROOM = 1 << 19 };
@@ -42,14 +42,13 @@ void add_steps_report(struct steps_report *sum, const struct steps_report *more)
 }
 
 void print_steps_report(const struct steps_report *from) {
-    static const char *const names[] = {"indirect call or jump", "call", "jmp", "jcc", "NOP", "ret", "int3", "inline"};
     const struct shadow_report *shadow = &from->shadow;
     print_format("# %lu steps of %lu instructions, %lu functions ran on; %lu walks, %lu frames, %u deep\n", from->steps,
                  from->places, from->left_alone, shadow->walks, shadow->frames, shadow->deepest);
     print_format("# %lu steps inside sites, %lu in trampolines; %lu #BP, %lu walks in their handlers, %lu moves\n",
                  from->in_sites, from->in_trampolines, from->breakpoints, shadow->in_handlers, shadow->moves);
     for (unsigned i = 0; i < STEP_FORMS; i++)
-        print_format("# steps at sites that held %s: %lu\n", names[i], from->at_sites[i]);
+        print_format("# steps at sites that held %s: %lu\n", step_form_text(i), from->at_sites[i]);
 }
 
 /* ---- Which sites, and what they held ---- */
@@ -102,20 +101,6 @@ void print_stepped_sites(void) {
 
 /* ---- What is stepped ---- */
 
-static enum step_form form_at(const struct tp_regs *regs) {
-    switch (foreseen_kind()) {
-    case TP_INSN_CALL_INDIRECT:
-    case TP_INSN_JMP_INDIRECT: return STEP_INDIRECT;
-    case TP_INSN_CALL_RELATIVE: return STEP_CALL;
-    case TP_INSN_JMP_RELATIVE: return STEP_JMP;
-    case TP_INSN_JCC_RELATIVE: return STEP_JCC;
-    case TP_INSN_RET: return STEP_RET;
-    case TP_INSN_NOP: return STEP_NOP;
-    case TP_INSN_INT3: return STEP_INT3;
-    default: return *(const volatile uint8_t *)regs->rip == 0xcc ? STEP_INT3 : STEP_INLINE;
-    }
-}
-
 static void count_step(const struct tp_regs *regs) {
     struct tp_site_info site;
     report.steps++;
@@ -126,19 +111,16 @@ static void count_step(const struct tp_regs *regs) {
         report.in_sites++;
         return;
     }
-    report.at_sites[form_at(regs)]++;
+    report.at_sites[step_form_at(regs)]++;
     find_stepped(&site)->forms |= (uint16_t)(1u << site.form);
 }
 
-/* The last instruction stored flags, the next one loads them: for the code there is no TF. */
+/* iret loads them, too. */
 static void hide_flag(const struct tp_regs *regs, enum tp_insn_kind last) {
     uint64_t *words = (uint64_t *)regs->rsp;
-    if (last == TP_INSN_PUSHF)
-        words[0] &= ~(uint64_t)FLAGS_TF;
-    if (foreseen_kind() == TP_INSN_POPF)
-        words[0] |= FLAGS_TF;
+    hide_step_flag(regs, last);
     if (foreseen_kind() == TP_INSN_IRET)
-        words[IRET_FLAGS] |= FLAGS_TF;
+        words[IRET_FLAGS] |= STEP_FLAG;
 }
 
 void forget_stepped_places(void) {
@@ -186,7 +168,7 @@ static bool broke_at_return(void) {
 static void run_on(struct tp_regs *regs) {
     if (!innermost_call(&return_to, &return_stack))
         return;
-    regs->rflags &= ~(uint64_t)FLAGS_TF;
+    regs->rflags &= ~(uint64_t)STEP_FLAG;
     report.left_alone++;
 }
 
@@ -237,9 +219,9 @@ static void take_step(struct tp_regs *regs) {
     compare_walk_from_here(regs);
     count_step(regs);
     await_breakpoint(regs);
-    regs->rflags |= FLAGS_TF;
+    regs->rflags |= STEP_FLAG;
     if (ends || --steps_left == 0) {
-        regs->rflags &= ~(uint64_t)FLAGS_TF;
+        regs->rflags &= ~(uint64_t)STEP_FLAG;
         entry = 0;
     } else if (is_often_stepped(regs->rip) && entry == 0) {
         run_on(regs);
@@ -255,18 +237,13 @@ static bool handle_step(struct tp_regs *regs) {
     return true;
 }
 
-/* In its caller, whose frame is where it begins. */
-static inline __attribute__((always_inline)) void set_flag(void) {
-    __asm__ volatile("pushfq; orq %0, (%%rsp); popfq; nop" : : "i"(FLAGS_TF) : "memory", "cc");
-}
-
 struct steps_report step_with_shadow(void (*run)(void), uint64_t limit) {
     report = (struct steps_report){.steps = 0};
     reset_shadow();
     steps_left = limit;
     began = ends = false;
     exception_handler handler = set_exception_handler(VECTOR_DEBUG, handle_step);
-    set_flag();
+    set_step_flag();
     run();
     ends = true;
     __asm__ volatile("nop; nop" : : : "memory");

@@ -17,10 +17,7 @@
 #ifndef SHADOW_STEPS_H
 #define SHADOW_STEPS_H
 
-#include "shadow.h"
-
-/* What a site may hold, by its first instruction. */
-enum step_form { STEP_INDIRECT, STEP_CALL, STEP_JMP, STEP_JCC, STEP_NOP, STEP_RET, STEP_INT3, STEP_INLINE, STEP_FORMS };
+#include "step_forms.h"
 
 struct steps_report {
     struct shadow_report shadow;

@@ -14,10 +14,9 @@
 #include "loaded_module.h"
 #include "platform.h"
 #include "stacks.h"
+#include "step_forms.h"
 #include "support.h"
 #include "unwind_table.h"
-
-enum { FLAGS_TF = 1 << 8 };
 
 /* Who has called the module: known from its first instruction on. */
 static struct {
@@ -67,7 +66,7 @@ static bool handle_step(struct tp_regs *regs) {
     if (is_in_module(regs->rip))
         judge_step(regs);
     if (call.ends)
-        regs->rflags &= ~(uint64_t)FLAGS_TF;
+        regs->rflags &= ~(uint64_t)STEP_FLAG;
     return true;
 }
 
@@ -75,7 +74,7 @@ static bool handle_step(struct tp_regs *regs) {
 static inline __attribute__((always_inline)) void begin_steps(const void *function) {
     call.function = (uintptr_t)function;
     call.ends = false;
-    __asm__ volatile("pushfq; orq %0, (%%rsp); popfq; nop" : : "i"(FLAGS_TF) : "memory", "cc");
+    set_step_flag();
 }
 
 static inline __attribute__((always_inline)) void end_steps(void) {

@@ -17,7 +17,7 @@
 #include "unwind/tables.h"
 #include "unwind_sites.h"
 
-enum { FLAGS_TF = 1 << 8, BREAKPOINT_VECTOR = 3, KERNEL_CS = 8, STACK_SIZE = 1 << 16 };
+enum { BREAKPOINT_VECTOR = 3, KERNEL_CS = 8, STACK_SIZE = 1 << 16 };
 
 /* As the CPU pushes them (Intel SDM vol. 3 section 6.14.2), to where rsp is even by 16. */
 enum words { WORD_RIP, WORD_CS, WORD_RFLAGS, WORD_RSP, WORD_SS, WORDS, STACK_ALIGNMENT = 16 };
@@ -63,8 +63,6 @@ bool find_kernel_stack(uintptr_t sp, struct tp_stack *stack, void *argument) {
 }
 
 void print_step_counts(const struct step_counts *from) {
-    static const char *const names[STEP_FORMS] = {"an indirect call or jump", "call", "jmp", "jcc", "NOP", "ret",
-                                                  "int3", "an inline form"};
     const struct shadow_report *shadow = &from->shadow;
     printf("# %lu steps, %lu more outside of the program; %lu walks, %lu frames, %u deep\n", from->steps, from->outside,
            shadow->walks, shadow->frames, shadow->deepest);
@@ -73,7 +71,7 @@ void print_step_counts(const struct step_counts *from) {
     printf("# %lu #BP, %lu walks in their handlers, %lu moves; %lu would be lost if rip were taken as it is\n",
            from->breakpoints, shadow->in_handlers, shadow->moves, from->lost_at_int3);
     for (unsigned i = 0; i < STEP_FORMS; i++)
-        printf("# steps at sites that held %s: %lu\n", names[i], from->at_sites[i]);
+        printf("# steps at sites that held %s: %lu\n", step_form_text(i), from->at_sites[i]);
 }
 
 /* ---- Registers ---- */
@@ -109,23 +107,9 @@ static uint64_t read_ss(void) {
 
 /* ---- Sites ---- */
 
-static enum step_form form_at(const struct tp_regs *regs) {
-    switch (foreseen_kind()) {
-    case TP_INSN_CALL_INDIRECT:
-    case TP_INSN_JMP_INDIRECT: return STEP_INDIRECT;
-    case TP_INSN_CALL_RELATIVE: return STEP_CALL;
-    case TP_INSN_JMP_RELATIVE: return STEP_JMP;
-    case TP_INSN_JCC_RELATIVE: return STEP_JCC;
-    case TP_INSN_RET: return STEP_RET;
-    case TP_INSN_NOP: return STEP_NOP;
-    case TP_INSN_INT3: return STEP_INT3;
-    default: return *(const volatile uint8_t *)regs->rip == 0xcc ? STEP_INT3 : STEP_INLINE;
-    }
-}
-
 static void meet_site(const struct tp_regs *regs) {
     struct tp_orc_entry entry;
-    counts.at_sites[form_at(regs)]++;
+    counts.at_sites[step_form_at(regs)]++;
     site_at = regs->rip;
     site_sp = regs->rsp;
     counts_from_sp = tp_orc_find(regs->rip, &entry) && (entry.registers & TP_ORC_BASE) == TP_ORC_BASE_SP;
@@ -155,21 +139,13 @@ static bool is_programs(uintptr_t ip) {
     return ip >= (uintptr_t)text_start && ip < (uintptr_t)text_end;
 }
 
-static void hide_flag(const struct tp_regs *regs, enum tp_insn_kind last) {
-    uint64_t *words = (uint64_t *)regs->rsp;
-    if (last == TP_INSN_PUSHF)
-        words[0] &= ~(uint64_t)FLAGS_TF;
-    if (foreseen_kind() == TP_INSN_POPF)
-        words[0] |= FLAGS_TF;
-}
-
 /* In a process it takes the process's own cs. */
 static void let_return(const struct tp_regs *regs) {
     uint64_t *words = (uint64_t *)regs->rsp;
     if (foreseen_kind() != TP_INSN_IRET)
         return;
     words[WORD_CS] = read_cs();
-    words[WORD_RFLAGS] |= FLAGS_TF;
+    words[WORD_RFLAGS] |= STEP_FLAG;
 }
 
 static void compare(const struct tp_regs *regs) {
@@ -183,7 +159,7 @@ static void compare(const struct tp_regs *regs) {
 /* The instruction that is next; the shadow knows how it came to that. */
 static void look_at(const struct tp_regs *regs, enum tp_insn_kind last) {
     foresee(regs);
-    hide_flag(regs, last);
+    hide_step_flag(regs, last);
     compare(regs);
     let_return(regs);
 }
@@ -192,7 +168,7 @@ static void take_step(struct tp_regs *regs) {
     enum tp_insn_kind last = foreseen_kind();
     if (ends) {
         steps = false;
-        regs->rflags &= ~(uint64_t)FLAGS_TF;
+        regs->rflags &= ~(uint64_t)STEP_FLAG;
         return;
     }
     if (!is_programs(regs->rip)) {
@@ -214,7 +190,7 @@ static void push_words(struct tp_regs *regs, uintptr_t sp) {
     uint64_t *words = (uint64_t *)(sp / STACK_ALIGNMENT * STACK_ALIGNMENT) - WORDS;
     words[WORD_RIP] = regs->rip;
     words[WORD_CS] = KERNEL_CS;
-    words[WORD_RFLAGS] = regs->rflags & ~(uint64_t)FLAGS_TF;
+    words[WORD_RFLAGS] = regs->rflags & ~(uint64_t)STEP_FLAG;
     words[WORD_RSP] = regs->rsp;
     words[WORD_SS] = read_ss();
     regs->rsp = (uintptr_t)words;
@@ -283,13 +259,8 @@ void start_trapping(void) {
 
 /* ---- Runs ---- */
 
-/* In its caller, whose frame is where it begins. */
-static inline __attribute__((always_inline)) void set_flag(void) {
-    __asm__ volatile("pushfq; orq %0, (%%rsp); popfq; nop" : : "i"(FLAGS_TF) : "memory", "cc");
-}
-
 static void run_stepped(void) {
-    set_flag();
+    set_step_flag();
     stepped();
     ends = true;
     __asm__ volatile("nop; nop" : : : "memory");

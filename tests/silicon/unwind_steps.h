@@ -19,7 +19,7 @@
 #ifndef UNWIND_STEPS_H
 #define UNWIND_STEPS_H
 
-#include "../../test-kernel/shadow_steps.h"
+#include "../../test-kernel/step_forms.h"
 
 struct step_counts {
     struct shadow_report shadow;
